@@ -1,0 +1,139 @@
+"""What is said: the parts of a message, the same in both directions and on every channel."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class MediaKind(StrEnum):
+    """How a file is meant to be shown."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    #: Recorded on the spot with the microphone.
+    VOICE = "voice"
+    STICKER = "sticker"
+    FILE = "file"
+
+
+class Part(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """Base of all parts; the JSON field ``type`` names which."""
+
+
+class Text(Part, frozen=True, tag="text"):
+    """Plain text exactly as written: no markup, nothing stripped. At most 65,536 characters."""
+
+    text: str
+
+
+class Media(Part, frozen=True, tag="media"):
+    """A file, by reference; a worker fetches it later, so a broken download never loses the message."""
+
+    kind: MediaKind
+    #: How the connector finds the file again at the provider (file id, URL without credentials); outbound: the id of a stored file.
+    ref: str
+    #: Media type as claimed by the sender; never trusted for display.
+    mime: str = ""
+    #: File name as claimed by the sender; empty when there is none.
+    name: str = ""
+    #: Bytes; 0 when unknown.
+    size: int = 0
+    #: Id of our own copy once it is stored (``med_…``); empty until then.
+    stored: str = ""
+    #: Why there is no copy (too large, gone, refused); empty while there is hope.
+    problem: str = ""
+
+
+class Location(Part, frozen=True, tag="location"):
+    """A point on the map, WGS 84 degrees."""
+
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+
+
+class ContactCard(Part, frozen=True, tag="contact"):
+    """Somebody's card, shared by the sender."""
+
+    name: str
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    #: True only if the provider proves that the card is the sender's own.
+    own: bool = False
+
+
+class Choice(Struct, frozen=True):
+    """One option of a question."""
+
+    #: What comes back when it is picked; at most 64 bytes to fit every channel.
+    id: str
+    #: What the person reads.
+    label: str
+
+
+class Choices(Part, frozen=True, tag="choices"):
+    """A question with options; buttons where the channel has them, numbered text elsewhere."""
+
+    text: str
+    options: tuple[Choice, ...]
+
+
+class Chosen(Part, frozen=True, tag="chosen"):
+    """An option that the person picked."""
+
+    id: str
+    label: str = ""
+
+
+class Template(Part, frozen=True, tag="template"):
+    """A message that the provider approved beforehand."""
+
+    name: str
+    language: str
+    parameters: tuple[str, ...] = ()
+
+
+class Unsupported(Part, frozen=True, tag="unsupported"):
+    """Something that the channel delivered and we cannot show; kept, so that nobody thinks the shopper was silent."""
+
+    #: The provider's word for it, for example ``poll``.
+    kind: str
+
+
+class Activity(Part, frozen=True, tag="activity"):
+    """A line by the system, as data, so that every reader sees it in their own language."""
+
+    #: ``assigned``, ``released``, ``transferred``, ``snoozed``, ``resolved``, ``reopened``, ``opted_out``, ``opted_in``, ``merged``, ``moved``.
+    code: str
+    #: Name of who did it; empty for the router.
+    actor: str = ""
+    #: Name of whom or what it concerns.
+    subject: str = ""
+
+
+AnyPart = Text | Media | Location | ContactCard | Choices | Chosen | Template | Unsupported | Activity
+
+
+def plain_text(parts: tuple[AnyPart, ...]) -> str:
+    """The words in ``parts``, one line per part: for search, previews and channels that know only text."""
+    return "\n".join(line for part in parts if (line := _line(part)))
+
+
+def _line(part: AnyPart) -> str:
+    match part:
+        case Text():
+            return part.text
+        case Choices():
+            return part.text
+        case Chosen():
+            return part.label or part.id
+        case Location():
+            return part.name or f"{part.latitude:.5f}, {part.longitude:.5f}"
+        case ContactCard():
+            return " ".join((part.name, *part.phones))
+        case Media():
+            return part.name
+        case _:
+            return ""

@@ -1,0 +1,109 @@
+"""Length and splitting of text, in the unit that each channel counts."""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+
+class Unit(StrEnum):
+    """What a channel counts when it says "at most 4096"."""
+
+    #: Unicode code points.
+    CHARS = "chars"
+    #: UTF-16 code units: an emoji outside the basic plane counts two (Telegram, Messenger's web side, JavaScript).
+    UTF16 = "utf16"
+    #: UTF-8 bytes.
+    BYTES = "bytes"
+
+
+def length(text: str, unit: Unit) -> int:
+    """How long the channel thinks that ``text`` is. A lone surrogate counts as one unit, or three bytes."""
+    match unit:
+        case Unit.CHARS:
+            return len(text)
+        case Unit.UTF16:
+            return len(text.encode("utf-16-le", "surrogatepass")) // 2
+        case Unit.BYTES:
+            return len(text.encode("utf-8", "surrogatepass"))
+
+
+#: Code points that belong to the one before them: combining marks, variation selectors, skin tones, keycaps, tags, joiners.
+_EXTENDS: Final = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0e31\u0e34-\u0e3a\u200c\u200d\u20d0-\u20f0"
+    "\ufe00-\ufe0f\ufe20-\ufe2f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+)
+_JOINER: Final = "\u200d"
+_FLAGS: Final = range(0x1F1E6, 0x1F200)
+
+
+def clusters(text: str) -> list[str]:
+    """``text`` cut into pieces that a reader sees as one character; joining them gives ``text`` again.
+
+    A good approximation of Unicode's extended grapheme clusters (UAX 29) for what people send: combining marks, emoji
+    sequences with joiners, skin tones and flags.
+    """
+    found: list[str] = []
+    for char in text:
+        if found and (
+            _EXTENDS.match(char)
+            or found[-1].endswith(_JOINER)
+            or (found[-1] == "\r" and char == "\n")
+            or (len(found[-1]) == 1 and ord(char) in _FLAGS and ord(found[-1]) in _FLAGS)
+        ):
+            found[-1] += char
+        else:
+            found.append(char)
+    return found
+
+
+def split(text: str, limit: int, unit: Unit) -> list[str]:
+    """``text`` in as few pieces of at most ``limit`` units as possible, cut at the nicest place of each piece's second half.
+
+    Paragraphs before lines before sentences before words before characters; never inside a surrogate pair or an emoji,
+    unless one alone exceeds the limit. Only white space at a cut is dropped. The same text always gives the same pieces.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1 {unit.value}, not {limit}")
+    pieces: list[str] = []
+    rest = text
+    while length(rest, unit) > limit:
+        head = _fit(rest, limit, unit)
+        cut = _nice_cut(rest, len(head))
+        piece = rest[:cut].rstrip()
+        if piece:
+            pieces.append(piece)
+        rest = rest[cut:].lstrip() if piece or not rest[:cut].strip() else rest[cut:]
+    if rest.strip() or not pieces:
+        pieces.append(rest)
+    return pieces
+
+
+def _fit(text: str, limit: int, unit: Unit) -> str:
+    """The longest start of ``text`` that fits, at least one character."""
+    used, size = 0, 0
+    for cluster in clusters(text[: limit + 64]):
+        wide = length(cluster, unit)
+        if used + wide > limit:
+            break
+        used += wide
+        size += len(cluster)
+    if size:
+        return text[:size]
+    # One cluster alone is too long: cut between its code points.
+    while size < len(text) and length(text[: size + 1], unit) <= limit:
+        size += 1
+    return text[: max(size, 1)]
+
+
+_CUTS: Final = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"[.!?…]\s"), re.compile(r"\s"))
+
+
+def _nice_cut(text: str, end: int) -> int:
+    """Where to cut ``text`` at or before ``end``: after the last nice place in the second half, or exactly at ``end``."""
+    if text[end : end + 1].isspace():
+        return end
+    for pattern in _CUTS:
+        places = [match.end() for match in pattern.finditer(text, end // 2, end)]
+        if places:
+            return places[-1]
+    return end

@@ -1,0 +1,1 @@
+"""What to do: pure decisions, and one door through which every change goes."""

@@ -1,0 +1,217 @@
+"""What agents, and the gateway's own workers, may ask of the router: the closed set of commands.
+
+Every command names its ``actor``; the router alone decides whether they may. ``id`` seeds the ids of what it creates.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from connectors.content import AnyPart
+from connectors.contract import Outcome
+from connectors.identity import Identity
+from storage.record import Attempt, Presence, Role, Scope, StoredFile
+
+
+class Actor(Struct, frozen=True, kw_only=True):
+    """Who asks."""
+
+    #: Agent id; empty for the gateway itself.
+    agent_id: str
+    name: str
+    role: Role
+    scope: Scope
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """Base of all commands."""
+
+    id: str
+    actor: Actor
+
+
+class ConversationCommand(Command, frozen=True, kw_only=True):
+    """Base of commands about one conversation."""
+
+    conversation_id: str
+
+
+# --- conversations -----------------------------------------------------------------------------------------------------
+
+
+class Reply(ConversationCommand, frozen=True, kw_only=True):
+    """Answer the shopper. Result: the :class:`storage.record.Message`, status ``queued``."""
+
+    parts: tuple[AnyPart, ...]
+    #: Our id of the quoted message; empty if none.
+    reply_to: str = ""
+    #: Refuse with Stale if a message newer than this has arrived from the shopper; None does not look.
+    if_last_pos: int | None = None
+
+
+class Note(ConversationCommand, frozen=True, kw_only=True):
+    """Write among agents; the shopper never sees it. Result: the Message."""
+
+    parts: tuple[AnyPart, ...]
+
+
+class Accept(ConversationCommand, frozen=True, kw_only=True):
+    """Take a waiting conversation. Result of this and all below: the Conversation as it now stands."""
+
+
+class Assign(ConversationCommand, frozen=True, kw_only=True):
+    """Give it to a member of its queue; an empty id hands it back to the queue, keeping its place."""
+
+    agent_id: str
+
+
+class Transfer(ConversationCommand, frozen=True, kw_only=True):
+    """Move it to another queue, where it waits anew."""
+
+    queue_id: str
+
+
+class Snooze(ConversationCommand, frozen=True, kw_only=True):
+    """Set it aside until a time; a new message wakes it earlier."""
+
+    until: datetime
+
+
+class Resolve(ConversationCommand, frozen=True, kw_only=True):
+    """Done."""
+
+
+class Reopen(ConversationCommand, frozen=True, kw_only=True):
+    """Not done after all: back to its queue."""
+
+
+class MarkSeen(ConversationCommand, frozen=True, kw_only=True):
+    """An agent has read up to ``pos``."""
+
+    pos: int
+
+
+class Wake(Command, frozen=True, kw_only=True):
+    """The gateway's clock: snoozed conversations whose time has come go back to work. Result: how many."""
+
+    limit: int = 100
+
+
+# --- people and queues -------------------------------------------------------------------------------------------------
+
+
+class SetPresence(Command, frozen=True, kw_only=True):
+    """An agent comes or goes. Result: the Agent."""
+
+    agent_id: str
+    presence: Presence
+
+
+class PutAgent(Command, frozen=True, kw_only=True):
+    """Create (empty id) or change an agent; None leaves a field as it is. Result: the Agent."""
+
+    agent_id: str = ""
+    name: str | None = None
+    email: str | None = None
+    role: Role | None = None
+    capacity: int | None = None
+    disabled: bool | None = None
+
+
+class PutQueue(Command, frozen=True, kw_only=True):
+    """Create (empty id) or rename a queue, or make it the default. Result: the Queue."""
+
+    queue_id: str = ""
+    name: str | None = None
+    is_default: bool | None = None
+
+
+class SetMember(Command, frozen=True, kw_only=True):
+    """Put an agent into a queue or take them out. Result: None."""
+
+    queue_id: str
+    agent_id: str
+    member: bool
+
+
+class MergeCustomers(Command, frozen=True, kw_only=True):
+    """Two customers are one person: all identities of ``from_id`` go to ``into_id``. Result: the Customer that remains."""
+
+    from_id: str
+    into_id: str
+
+
+class UnmergeCustomers(Command, frozen=True, kw_only=True):
+    """Undo it: what came with the merge goes back. Result: the Customer that comes back."""
+
+    from_id: str
+    into_id: str
+
+
+# --- the gateway's workers ---------------------------------------------------------------------------------------------
+
+
+class FinishAttempt(Command, frozen=True, kw_only=True):
+    """What came of one try. ``outcomes`` has one entry per call made, in the order of parts, the last may be a Failure. Result: None."""
+
+    message_id: str
+    attempt: Attempt
+    outcomes: tuple[Outcome, ...]
+    #: How many calls the whole message takes.
+    calls: int
+
+
+class ExpireReplies(Command, frozen=True, kw_only=True):
+    """Replies past their life become ``expired``. Result: how many."""
+
+    limit: int = 100
+
+
+class CrashedAttempts(Command, frozen=True, kw_only=True):
+    """After a restart: attempts that were under way have an unknown outcome. Result: how many."""
+
+
+class MediaStored(Command, frozen=True, kw_only=True):
+    """A media part has its copy, or never will. Result: None."""
+
+    job_id: str
+    message_id: str
+    part: int
+    file: StoredFile | None = None
+    #: Why there is none, in words for the agent.
+    problem: str = ""
+
+
+class VisitorSeen(Command, frozen=True, kw_only=True):
+    """The shopper's own client has shown everything up to ``pos``. Result: None."""
+
+    channel: str
+    identity: Identity
+    pos: int
+    #: ``delivered`` or ``read``.
+    read: bool = False
+
+
+AnyCommand = (
+    Reply
+    | Note
+    | Accept
+    | Assign
+    | Transfer
+    | Snooze
+    | Resolve
+    | Reopen
+    | MarkSeen
+    | Wake
+    | SetPresence
+    | PutAgent
+    | PutQueue
+    | SetMember
+    | MergeCustomers
+    | UnmergeCustomers
+    | FinishAttempt
+    | ExpireReplies
+    | CrashedAttempts
+    | MediaStored
+    | VisitorSeen
+)

@@ -1,0 +1,41 @@
+"""Why a command was refused. Nothing was changed.
+
+Refused
+├── Unknown       no such thing, or not the actor's to see: one answer for both
+├── Forbidden     seen, but not theirs to change
+├── NotNow        the thing's state does not allow it; says what would
+├── Stale         something newer has happened than the actor had seen
+└── Invalid       the command itself makes no sense; names the field
+"""
+
+
+class Refused(Exception):
+    """Base of all refusals. ``code`` is stable for programs, the message is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Unknown(Refused):
+    """No such thing, or not the actor's to see."""
+
+
+class Forbidden(Refused):
+    """Seen, but not theirs to change."""
+
+
+class NotNow(Refused):
+    """The thing's state does not allow it."""
+
+
+class Stale(Refused):
+    """Something newer has happened than the actor had seen."""
+
+
+class Invalid(Refused):
+    """The command makes no sense; ``field`` names the culprit."""
+
+    def __init__(self, code: str, message: str, field: str = "") -> None:
+        super().__init__(code, message)
+        self.field = field
