@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from storage.record import AgentLoad, Candidate, Conversation, Decision, Presence, Role
 
@@ -57,7 +57,8 @@ def assign(
         decision = _decision(conversation, chosen, looked_at, now)
         if chosen is not None:
             agent = chosen.agent
-            loads[agent.id] = AgentLoad(agent=agent, open_count=chosen.open_count + 1)
+            busier = structs.replace(agent, last_assigned_at=now)
+            loads[agent.id] = AgentLoad(agent=busier, open_count=chosen.open_count + 1)
         found.append(Assignment(conversation=conversation, load=chosen, decision=decision))
     return found
 

@@ -1,0 +1,233 @@
+"""What an event from a channel means: ``decide(arrival, snapshot, rules) -> effects``. Pure; the time is the arrival's."""
+
+from msgspec import structs
+
+from connectors.content import AnyPart, Text
+from connectors.event import (
+    AddressMoved,
+    ChatStarted,
+    ConsentChanged,
+    MessageDeleted,
+    MessageEchoed,
+    MessageEdited,
+    MessageReceived,
+    PayloadIgnored,
+    PayloadQuarantined,
+    PersonEvent,
+    ReactionChanged,
+    Status,
+    StatusReported,
+    encode_event,
+)
+from routing.delivery import advance
+from routing.effect import (
+    AddMessage,
+    ChangeConversation,
+    ChangeMessage,
+    Effect,
+    IdentityChanged,
+    LinkProvider,
+    OpenConversation,
+    ParkEvent,
+    PutIdentity,
+    Rebalance,
+    RedirectOutbox,
+)
+from routing.identity import Identified, identify
+from routing.line import activity, from_elsewhere, from_shopper, keeping_copies, media_jobs, preview
+from routing.rules import Rules
+from routing.snapshot import Arrival, Snapshot
+from routing.state import Move, after
+from storage.ids import derive_id
+from storage.record import Conversation, Message, Presence, State
+
+
+def decide(arrival: Arrival, snapshot: Snapshot, rules: Rules) -> list[Effect]:
+    """The effects of one inbound event; the same arrival and snapshot always give the same effects."""
+    event = arrival.event
+    match event:
+        case MessageReceived():
+            return _message(arrival, event, snapshot, rules)
+        case MessageEchoed():
+            return _echo(arrival, event, snapshot, rules)
+        case MessageEdited() | MessageDeleted() | ReactionChanged():
+            return _about_message(arrival, event, snapshot)
+        case StatusReported():
+            return _status(arrival, event, snapshot)
+        case ConsentChanged():
+            return _consent(arrival, event, snapshot)
+        case ChatStarted():
+            return _identified(arrival, event, snapshot).effects
+        case AddressMoved():
+            return _moved(arrival, event, snapshot)
+        case PayloadIgnored() | PayloadQuarantined():
+            return []
+
+
+def _identified(arrival: Arrival, event: PersonEvent, snapshot: Snapshot) -> Identified:
+    return identify(event.sender, arrival.at, snapshot.known, snapshot.customer, snapshot.aliases)
+
+
+# --- messages ----------------------------------------------------------------------------------------------------------
+
+
+def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules: Rules) -> list[Effect]:
+    who = _identified(arrival, event, snapshot)
+    effects = list(who.effects)
+    if event.group and snapshot.album is not None:
+        return effects + _join_album(event, snapshot.album)
+    conversation, entering = _conversation(arrival, event, who, snapshot, rules)
+    effects += entering
+    message = from_shopper(arrival, event, conversation, who.customer, snapshot.quoted)
+    conversation = structs.replace(
+        conversation,
+        thread=event.thread or event.sender.identity.value,
+        waiting_since=conversation.waiting_since or arrival.at,
+        preview=preview(message.parts),
+        updated_at=arrival.at,
+    )
+    ids = (event.message_id, *((album_id(event),) if event.group else ()))
+    effects.append(AddMessage(message=message, conversation=conversation, provider_ids=ids))
+    effects += media_jobs(message, event.key)
+    if entering and conversation.state is State.QUEUED:
+        effects.append(Rebalance(queue_ids=frozenset({conversation.queue_id}), fresh=frozenset({conversation.id})))
+    return effects
+
+
+def album_id(event: MessageReceived) -> str:
+    """Under which provider id the line of an album is found by its later parts."""
+    return f"album:{event.thread}:{event.group}"
+
+
+def _join_album(event: MessageReceived, album: Message) -> list[Effect]:
+    """The pieces of an album come as messages of their own, at any distance in time; they are one line."""
+    joined = structs.replace(album, parts=album.parts + event.parts)
+    return [ChangeMessage(message=joined, provider_ids=(event.message_id,)), *media_jobs(joined, event.key, first=len(album.parts))]
+
+
+def _conversation(
+    arrival: Arrival, event: PersonEvent, who: Identified, snapshot: Snapshot, rules: Rules
+) -> tuple[Conversation, list[Effect]]:
+    """The conversation that a message belongs to, and the effects by which it begins or comes back (none if it was there)."""
+    known = snapshot.conversation
+    if known is None or (known.state is State.RESOLVED and arrival.at - known.updated_at > rules.reopen_within):
+        opened = _open(arrival, event, who, snapshot, rules)
+        return opened, [OpenConversation(conversation=opened)]
+    if known.state is State.SNOOZED and _still_there(known, snapshot):
+        returned = structs.replace(known, state=after(known.state, Move.RETURN), snoozed_until=None, waiting_since=arrival.at)
+        return returned, [ChangeConversation(conversation=returned, event="conversation.assigned", reason="the shopper wrote")]
+    moved = structs.replace(known, state=after(known.state, Move.ARRIVE))
+    if moved.state is known.state:
+        return known, []
+    back = structs.replace(moved, assignee_id="", snoozed_until=None, waiting_since=arrival.at, updated_at=arrival.at)
+    event_name = "conversation.reopened" if known.state is State.RESOLVED else "conversation.queued"
+    return back, [ChangeConversation(conversation=back, event=event_name, reason="the shopper wrote")]
+
+
+def _open(arrival: Arrival, event: PersonEvent, who: Identified, snapshot: Snapshot, rules: Rules) -> Conversation:
+    queue = snapshot.queue or snapshot.default_queue
+    assert queue is not None
+    bot = rules.channel(arrival.channel).bot
+    return Conversation(
+        id=derive_id("cnv", arrival.at, arrival.channel, event.key),
+        number=0,
+        channel=arrival.channel,
+        identity=event.sender.identity,
+        customer_id=who.customer.id,
+        thread=event.thread or event.sender.identity.value,
+        state=State.PENDING if bot else State.QUEUED,
+        assignee_id=bot,
+        queue_id=queue.id,
+        created_at=arrival.at,
+        updated_at=arrival.at,
+        waiting_since=arrival.at,
+    )
+
+
+def _still_there(conversation: Conversation, snapshot: Snapshot) -> bool:
+    """Is the conversation's agent still able to answer?"""
+    load = snapshot.agent
+    return (
+        load is not None
+        and load.agent.id == conversation.assignee_id
+        and load.agent.presence is Presence.ONLINE
+        and not load.agent.disabled
+        and conversation.queue_id in snapshot.agent_queues
+    )
+
+
+def _echo(arrival: Arrival, event: MessageEchoed, snapshot: Snapshot, rules: Rules) -> list[Effect]:
+    if snapshot.message is not None:
+        return []  # our own sending, reported back
+    who = _identified(arrival, event, snapshot)
+    conversation, entering = _conversation(arrival, event, who, snapshot, rules)
+    message = from_elsewhere(arrival, event, conversation)
+    conversation = structs.replace(conversation, preview=preview(message.parts), updated_at=arrival.at)
+    return [*who.effects, *entering, AddMessage(message=message, conversation=conversation, provider_ids=(event.message_id,))]
+
+
+# --- about messages ----------------------------------------------------------------------------------------------------
+
+
+def _about_message(arrival: Arrival, event: MessageEdited | MessageDeleted | ReactionChanged, snapshot: Snapshot) -> list[Effect]:
+    """A change of a message that may not be here yet: then it waits for it."""
+    message = snapshot.message
+    if message is None:
+        return [ParkEvent(channel=arrival.channel, provider_id=event.message_id, data=encode_event(event), at=arrival.at)]
+    match event:
+        case MessageEdited():
+            changed = structs.replace(message, parts=_edited_parts(message, event), edited_at=arrival.at)
+            return [ChangeMessage(message=changed), *media_jobs(changed, event.key)]
+        case MessageDeleted():
+            return [ChangeMessage(message=structs.replace(message, deleted=True))]
+        case ReactionChanged():
+            reactions = {who: emoji for who, emoji in message.reactions.items() if who != str(event.sender.identity)}
+            if event.emoji:
+                reactions[str(event.sender.identity)] = event.emoji
+            return [ChangeMessage(message=structs.replace(message, reactions=reactions))]
+
+
+def _edited_parts(message: Message, event: MessageEdited) -> tuple[AnyPart, ...]:
+    """An edit replaces everything, except in an album, where it brings a new caption for one piece only."""
+    if not message.group:
+        return keeping_copies(event.parts, message.parts)
+    return tuple(part for part in message.parts if not isinstance(part, Text)) + tuple(
+        part for part in event.parts if isinstance(part, Text)
+    )
+
+
+def _status(arrival: Arrival, event: StatusReported, snapshot: Snapshot) -> list[Effect]:
+    message = snapshot.message
+    if message is None:
+        return [ParkEvent(channel=arrival.channel, provider_id=event.message_id, data=encode_event(event), at=arrival.at)]
+    status = advance(message.status, event.status)
+    effects: list[Effect] = []
+    if status is not message.status:
+        failed = status is Status.FAILED
+        problem = " ".join(text for text in (event.code, event.detail) if text) if failed else ""
+        changed = structs.replace(message, status=status, problem=problem)
+        effects.append(ChangeMessage(message=changed, event="message.status_changed"))
+    if event.ours:
+        effects.append(LinkProvider(channel=arrival.channel, provider_id=event.message_id, message_id=message.id))
+    return effects
+
+
+# --- about people ------------------------------------------------------------------------------------------------------
+
+
+def _consent(arrival: Arrival, event: ConsentChanged, snapshot: Snapshot) -> list[Effect]:
+    who = _identified(arrival, event, snapshot)
+    known = structs.replace(who.known, opted_out=not event.opted_in)
+    effects: list[Effect] = [*who.effects, PutIdentity(known=known), IdentityChanged(identity=known.identity)]
+    if snapshot.conversation is not None and snapshot.conversation.state is not State.RESOLVED:
+        effects.append(activity(snapshot.conversation, arrival.at, event.key, "opted_in" if event.opted_in else "opted_out"))
+    return effects
+
+
+def _moved(arrival: Arrival, event: AddressMoved, snapshot: Snapshot) -> list[Effect]:
+    effects: list[Effect] = [RedirectOutbox(channel=arrival.channel, old_thread=event.old_thread, new_thread=event.new_thread)]
+    for conversation in snapshot.conversations:
+        moved = structs.replace(conversation, thread=event.new_thread, updated_at=arrival.at)
+        effects.append(ChangeConversation(conversation=moved, event="conversation.updated", reason="the address has moved"))
+        effects.append(activity(moved, arrival.at, event.key, "moved"))
+    return effects

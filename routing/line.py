@@ -1,0 +1,128 @@
+"""How lines of a history are made. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import structs
+
+from connectors.content import Activity, AnyPart, Media, plain_text
+from connectors.event import MessageEchoed, MessageReceived, Status
+from routing.effect import AddMessage, Effect, PutMediaJob
+from routing.snapshot import Arrival
+from storage.ids import derive_id
+from storage.record import Author, AuthorKind, Conversation, Customer, MediaJob, Message, MessageKind
+
+#: A provider's clock is believed within these bounds around our own.
+PAST: Final = timedelta(days=7)
+FUTURE: Final = timedelta(minutes=5)
+PREVIEW_CHARS: Final = 140
+
+
+def shown_time(claimed: datetime | None, received: datetime) -> datetime:
+    """The time to show: the provider's, unless it is absurd."""
+    if claimed is None:
+        return received
+    return min(max(claimed, received - PAST), received + FUTURE)
+
+
+def preview(parts: tuple[AnyPart, ...]) -> str:
+    """The start of a message in one line; a file without a name shows as its kind in brackets."""
+    text = " ".join(plain_text(parts).split())
+    if not text and parts:
+        first = parts[0]
+        text = f"[{first.kind.value if isinstance(first, Media) else first.__struct_config__.tag}]"
+    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
+
+
+def from_shopper(
+    arrival: Arrival, event: MessageReceived, conversation: Conversation, customer: Customer, quoted: Message | None
+) -> Message:
+    """The line for a shopper's message."""
+    return Message(
+        id=derive_id("msg", arrival.at, arrival.channel, event.key),
+        pos=0,
+        conversation_id=conversation.id,
+        customer_id=customer.id,
+        kind=MessageKind.INBOUND,
+        author=Author(kind=AuthorKind.CUSTOMER, id=customer.id, name=event.sender.name or customer.name),
+        parts=event.parts,
+        at=shown_time(event.at, arrival.at),
+        received_at=arrival.at,
+        channel=arrival.channel,
+        reply_to=quoted.id if quoted else "",
+        group=event.group,
+        forwarded_from=event.forwarded_from,
+    )
+
+
+def from_elsewhere(arrival: Arrival, event: MessageEchoed, conversation: Conversation) -> Message:
+    """The line for an answer that somebody gave in the provider's own app."""
+    return Message(
+        id=derive_id("msg", arrival.at, arrival.channel, event.key),
+        pos=0,
+        conversation_id=conversation.id,
+        customer_id=conversation.customer_id,
+        kind=MessageKind.OUTBOUND,
+        author=Author(kind=AuthorKind.AGENT),
+        parts=event.parts,
+        at=shown_time(event.at, arrival.at),
+        received_at=arrival.at,
+        channel=arrival.channel,
+        status=Status.SENT,
+    )
+
+
+def activity(conversation: Conversation, at: datetime, seed: str, code: str, actor: str = "", subject: str = "") -> AddMessage:
+    """A system line: it does not change the preview or the order of the inbox."""
+    message = Message(
+        id=derive_id("msg", at, conversation.id, seed, code),
+        pos=0,
+        conversation_id=conversation.id,
+        customer_id=conversation.customer_id,
+        kind=MessageKind.ACTIVITY,
+        author=Author(kind=AuthorKind.SYSTEM),
+        parts=(Activity(code=code, actor=actor, subject=subject),),
+        at=at,
+        received_at=at,
+        channel=conversation.channel,
+    )
+    return AddMessage(message=message, conversation=conversation)
+
+
+def media_jobs(message: Message, key: str, first: int = 0) -> list[Effect]:
+    """One job for each file that is still only a reference, from part ``first`` on; ``key`` is that of the event that brought it."""
+    return [
+        PutMediaJob(
+            job=MediaJob(
+                id=derive_id("med", message.received_at, message.id, key, str(index)),
+                channel=message.channel,
+                message_id=message.id,
+                part=index,
+                ref=part.ref,
+                attempts=0,
+                next_at=message.received_at,
+            )
+        )
+        for index, part in enumerate(message.parts)
+        if index >= first and isinstance(part, Media) and not part.stored and not part.problem
+    ]
+
+
+def keeping_copies(parts: tuple[AnyPart, ...], former: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
+    """``parts`` of an edit, with the copies that we already hold of the same files."""
+    copies = {part.ref: part for part in former if isinstance(part, Media)}
+    return tuple(
+        structs.replace(part, stored=copy.stored, problem=copy.problem, mime=copy.mime, size=copy.size)
+        if isinstance(part, Media) and (copy := copies.get(part.ref)) is not None
+        else part
+        for part in parts
+    )
+
+
+def with_copy(message: Message, part: int, stored: str, problem: str, size: int, mime: str) -> Message:
+    """The line after a file was fetched, or given up."""
+    media = message.parts[part] if part < len(message.parts) else None
+    if not isinstance(media, Media):
+        return message
+    fetched = structs.replace(media, stored=stored, problem=problem, size=size or media.size, mime=mime or media.mime)
+    return structs.replace(message, parts=(*message.parts[:part], fetched, *message.parts[part + 1 :]))

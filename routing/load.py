@@ -1,0 +1,212 @@
+"""Snapshots: what the store knows around one event or command, read in the transaction that will apply the decision."""
+
+from datetime import datetime
+
+from msgspec import structs
+
+from connectors.content import AnyPart
+from connectors.event import (
+    AddressMoved,
+    MessageDeleted,
+    MessageEchoed,
+    MessageEdited,
+    MessageReceived,
+    PersonEvent,
+    ReactionChanged,
+    StatusReported,
+)
+from routing.command import (
+    Assign,
+    ConversationCommand,
+    ExpireReplies,
+    FinishAttempt,
+    MediaStored,
+    MergeCustomers,
+    PutAgent,
+    PutQueue,
+    Reply,
+    SetMember,
+    SetPresence,
+    Transfer,
+    UnmergeCustomers,
+    VisitorSeen,
+)
+from routing.inbound import album_id
+from routing.rules import Rules
+from routing.snapshot import Arrival, Snapshot
+from routing.staff import StaffCommand
+from storage.protocol import Transaction
+from storage.record import AgentLoad, Conversation, Customer, Message, Queue, Scope, State
+
+EVERYTHING = Scope(everything=True)
+#: How far back a visitor's "seen" looks for replies.
+SEEN_WINDOW = 200
+#: Most conversations handed back at once when an agent leaves; nobody holds more.
+HELD_LIMIT = 10_000
+
+
+async def for_arrival(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapshot:
+    """Around an inbound event."""
+    event = arrival.event
+    snapshot = await _person(tx, arrival, rules) if isinstance(event, PersonEvent) else Snapshot()
+    match event:
+        case MessageReceived():
+            quoted = await tx.messages.by_provider_id(arrival.channel, event.reply_to) if event.reply_to else None
+            album = await tx.messages.by_provider_id(arrival.channel, album_id(event)) if event.group else None
+            return structs.replace(snapshot, quoted=quoted, album=album)
+        case MessageEdited() | MessageDeleted() | ReactionChanged() | MessageEchoed():
+            return structs.replace(snapshot, message=await tx.messages.by_provider_id(arrival.channel, event.message_id))
+        case StatusReported():
+            message = await tx.messages.get(event.ours) if event.ours else None
+            return Snapshot(message=message or await tx.messages.by_provider_id(arrival.channel, event.message_id))
+        case AddressMoved():
+            return Snapshot(conversations=tuple(await tx.conversations.by_thread(arrival.channel, event.old_thread)))
+        case _:
+            return snapshot
+
+
+async def _person(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapshot:
+    event = arrival.event
+    assert isinstance(event, PersonEvent)
+    identity = event.sender.identity
+    known = await tx.customers.find(identity)
+    aliases = {one: owner for one, _ in event.sender.aliases if (owner := await tx.customers.find(one)) is not None}
+    conversation = await tx.conversations.unresolved(arrival.channel, identity) or await tx.conversations.latest(arrival.channel, identity)
+    queue = None
+    if conversation is None or conversation.state is State.RESOLVED:
+        queue = await _start_queue(tx, arrival.channel, rules)
+    agent = await _load(tx, conversation.assignee_id) if conversation is not None and conversation.state is State.SNOOZED else None
+    return Snapshot(
+        known=known,
+        customer=await tx.customers.get(known.customer_id) if known else None,
+        aliases=aliases,
+        conversation=conversation,
+        queue=queue,
+        agent=agent,
+        agent_queues=await tx.queues.of_agent(agent.agent.id) if agent else frozenset(),
+    )
+
+
+async def _start_queue(tx: Transaction, channel: str, rules: Rules) -> Queue:
+    name = rules.channel(channel).queue
+    return (await tx.queues.by_name(name) if name else None) or await tx.queues.default()
+
+
+async def _load(tx: Transaction, agent_id: str) -> AgentLoad | None:
+    agent = await tx.agents.get(agent_id) if agent_id else None
+    return AgentLoad(agent=agent, open_count=await tx.agents.open_count(agent.id)) if agent else None
+
+
+# --- commands ----------------------------------------------------------------------------------------------------------
+
+
+async def for_dialogue(tx: Transaction, command: ConversationCommand) -> Snapshot:
+    """Around a conversation command; an invisible conversation is none."""
+    conversation = await tx.conversations.get(command.conversation_id, command.actor.scope)
+    if conversation is None:
+        return Snapshot()
+    snapshot = Snapshot(conversation=conversation)
+    match command:
+        case Reply():
+            known = await tx.customers.find(conversation.identity)
+            quoted = await _quoted(tx, command.reply_to, conversation)
+            ids = await tx.messages.provider_ids(quoted.id) if quoted else []
+            return structs.replace(snapshot, known=known, quoted=quoted, quoted_provider_id=ids[0] if ids else "")
+        case Assign() if command.agent_id:
+            load = await _load(tx, command.agent_id)
+            return structs.replace(snapshot, agent=load, agent_queues=await tx.queues.of_agent(command.agent_id))
+        case Transfer():
+            return structs.replace(snapshot, queue=await tx.queues.get(command.queue_id))
+        case _:
+            return snapshot
+
+
+async def _quoted(tx: Transaction, message_id: str, conversation: Conversation) -> Message | None:
+    message = await tx.messages.get(message_id) if message_id else None
+    return message if message is not None and message.conversation_id == conversation.id else None
+
+
+async def for_staff(tx: Transaction, command: StaffCommand) -> Snapshot:
+    """Around a command about people or queues."""
+    match command:
+        case SetPresence():
+            return await _staff(tx, command.agent_id)
+        case PutAgent():
+            namesake = await tx.agents.by_email(command.email.strip().lower()) if command.email else None
+            return structs.replace(await _staff(tx, command.agent_id), namesake=namesake)
+        case PutQueue():
+            queue = await tx.queues.get(command.queue_id) if command.queue_id else None
+            return Snapshot(queue=queue, default_queue=await tx.queues.default())
+        case SetMember():
+            return structs.replace(await _staff(tx, command.agent_id), queue=await tx.queues.get(command.queue_id))
+        case MergeCustomers() | UnmergeCustomers():
+            scope = command.actor.scope
+            into = await _visible(tx, command.into_id, scope)
+            # What an undone merge gives back has nothing left that could be visible.
+            undo = isinstance(command, UnmergeCustomers)
+            return Snapshot(customer=into, merge_from=await _visible(tx, command.from_id, EVERYTHING if undo else scope))
+
+
+async def _staff(tx: Transaction, agent_id: str) -> Snapshot:
+    load = await _load(tx, agent_id)
+    if load is None:
+        return Snapshot()
+    held = await tx.conversations.page(
+        EVERYTHING,
+        states=(State.OPEN, State.SNOOZED, State.PENDING),
+        queue_id="",
+        assignee_id=agent_id,
+        before=0,
+        limit=HELD_LIMIT,
+    )
+    return Snapshot(agent=load, agent_queues=await tx.queues.of_agent(agent_id), conversations=tuple(held))
+
+
+async def _visible(tx: Transaction, customer_id: str, scope: Scope) -> Customer | None:
+    customer = await tx.customers.get(customer_id)
+    if customer is None or scope.everything:
+        return customer
+    return customer if await tx.conversations.of_customer(customer_id, scope) else None
+
+
+# --- the gateway's workers ---------------------------------------------------------------------------------------------
+
+
+async def for_attempt(tx: Transaction, command: FinishAttempt) -> Snapshot:
+    """Around a reply that was tried."""
+    item = await tx.outbox.get(command.message_id)
+    message = await tx.messages.get(command.message_id)
+    conversation = await tx.conversations.get(message.conversation_id, EVERYTHING) if message else None
+    known = await tx.customers.find(conversation.identity) if conversation else None
+    return Snapshot(item=item, message=message, conversation=conversation, known=known)
+
+
+async def for_expiry(tx: Transaction, command: ExpireReplies, now: datetime) -> Snapshot:
+    """Replies past their life, and their lines."""
+    items = await tx.outbox.expired(now, command.limit)
+    pairs = [(item, message) for item in items if (message := await tx.messages.get(item.message_id)) is not None]
+    return Snapshot(items=tuple(item for item, _ in pairs), messages=tuple(message for _, message in pairs))
+
+
+async def for_waking(tx: Transaction, conversation: Conversation) -> Snapshot:
+    """Around one conversation whose time has come."""
+    return Snapshot(conversations=(conversation,), agent=await _load(tx, conversation.assignee_id))
+
+
+async def for_media(tx: Transaction, command: MediaStored) -> Snapshot:
+    """The line whose file was fetched."""
+    return Snapshot(message=await tx.messages.get(command.message_id))
+
+
+async def for_visitor(tx: Transaction, command: VisitorSeen) -> Snapshot:
+    """What the shopper's client may just have shown."""
+    conversation = await tx.conversations.latest(command.channel, command.identity)
+    if conversation is None:
+        return Snapshot()
+    messages = await tx.messages.of_conversation(conversation.id, 0, command.pos + 1, SEEN_WINDOW)
+    return Snapshot(conversation=conversation, messages=tuple(messages))
+
+
+def uploads(parts: tuple[AnyPart, ...]) -> tuple[str, ...]:
+    """Ids of the stored files that ``parts`` refer to."""
+    return tuple(stored for part in parts if (stored := getattr(part, "stored", "")))

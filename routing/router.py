@@ -1,0 +1,245 @@
+"""The one door: every change of a conversation, a customer, a queue or an agent passes here.
+
+``route`` takes inbound events out of the stream; ``handle`` takes commands. Both load a snapshot, decide purely and apply,
+in one transaction, so nobody ever sees half of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from connectors.event import decode_event
+from routing import announce, dialogue, inbound, load, staff, upkeep
+from routing.apply import Applied, Applier
+from routing.command import (
+    AnyCommand,
+    ConversationCommand,
+    CrashedAttempts,
+    ExpireReplies,
+    FinishAttempt,
+    MediaStored,
+    MergeCustomers,
+    Note,
+    PutAgent,
+    PutQueue,
+    Reply,
+    SetMember,
+    SetPresence,
+    UnmergeCustomers,
+    VisitorSeen,
+    Wake,
+)
+from routing.rules import Rules
+from routing.snapshot import Arrival
+from storage.errors import Unavailable
+from storage.protocol import WHOLE, Store, Transaction
+from storage.record import Agent, Attempt, Conversation, Customer, Message, Queue, Recorded
+
+#: The router's name as a reader of the stream.
+CONSUMER: Final = "router"
+
+Result = Message | Conversation | Agent | Queue | Customer | int | None
+
+
+def _nothing() -> None: ...
+
+
+def _ignore(recorded: Recorded, error: Exception) -> None:
+    del recorded, error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """Whom the router tells, after the commit, that there may be something to do. Hints only: the tables are the truth."""
+
+    outbox: Callable[[], None] = _nothing
+    media: Callable[[], None] = _nothing
+    #: An event that could not be routed; it is on record as ``routing.failed``.
+    failed: Callable[[Recorded, Exception], None] = _ignore
+
+
+class Router:
+    """See the module."""
+
+    def __init__(self, store: Store, rules: Rules, clock: Callable[[], datetime], signals: Signals | None = None) -> None:
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._signals = signals or Signals()
+
+    # --- the stream
+
+    async def route(self, limit: int = 200) -> int:
+        """Route up to ``limit`` events after the cursor, in one transaction; returns how many positions were passed, 0 at the end.
+
+        An event that cannot be routed is put on record and passed, so that it never holds up those behind it.
+        """
+        done: list[Applied] = []
+        try:
+            passed = await self._store.transact(lambda tx: self._batch(tx, limit, done))
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  a decision's bug must not stop the shop
+            if limit == 1:
+                return await self._pass_over(error)
+            return await self.route(1)
+        self._signal(done)
+        return passed
+
+    async def _batch(self, tx: Transaction, limit: int, done: list[Applied]) -> int:
+        old = await tx.stream.cursor(CONSUMER, WHOLE)
+        batch = await tx.stream.read(WHOLE, old, limit)
+        if not batch:
+            return 0
+        for recorded in batch:
+            if recorded.entry.channel:
+                entry = recorded.entry
+                done.append(await self._settle(tx, [(entry.channel, entry.data)], entry.at))
+        await tx.stream.advance(CONSUMER, WHOLE, old, batch[-1].pos, 0)
+        return len(batch)
+
+    async def _settle(self, tx: Transaction, events: list[tuple[str, bytes]], at: datetime) -> Applied:
+        """Decide and apply ``events``, and those that had waited for what they bring."""
+        applier = Applier(tx, at)
+        todo = list(events)
+        while todo:
+            channel, data = todo.pop(0)
+            arrival = Arrival(event=decode_event(data), channel=channel, at=at)
+            snapshot = await load.for_arrival(tx, arrival, self._rules)
+            await applier.apply(inbound.decide(arrival, snapshot, self._rules))
+            todo += applier.done.revived
+            applier.done.revived = []
+        return applier.done
+
+    async def _pass_over(self, error: Exception) -> int:
+        now = self._clock()
+        why = f"{type(error).__name__}: {error}"
+
+        async def work(tx: Transaction) -> Recorded | None:
+            old = await tx.stream.cursor(CONSUMER, WHOLE)
+            batch = await tx.stream.read(WHOLE, old, 1)
+            if not batch:
+                return None
+            await tx.stream.append([announce.failure_event(batch[0].pos, why, batch[0].entry.partition, now)])
+            await tx.stream.advance(CONSUMER, WHOLE, old, batch[0].pos, 0)
+            return batch[0]
+
+        passed = await self._store.transact(work)
+        if passed is None:
+            return 0
+        self._signals.failed(passed, error)
+        return 1
+
+    def _signal(self, done: list[Applied]) -> None:
+        if any(applied.outbox for applied in done):
+            self._signals.outbox()
+        if any(applied.media for applied in done):
+            self._signals.media()
+
+    # --- commands
+
+    async def handle(self, command: AnyCommand) -> Result:
+        """Carry a command out and return what its class promises. Raises Refused, or StorageError if nothing could be written."""
+        now = self._clock()
+        done: list[Applied] = []
+
+        async def work(tx: Transaction) -> Result:
+            return await self._handle(tx, command, now, done)
+
+        result = await self._store.transact(work)
+        self._signal(done)
+        return result
+
+    async def _handle(self, tx: Transaction, command: AnyCommand, now: datetime, done: list[Applied]) -> Result:
+        match command:
+            case Reply() | Note():
+                return await self._write(tx, command, now, done)
+            case ConversationCommand():
+                return await self._move(tx, command, now, done)
+            case SetPresence() | PutAgent() | PutQueue() | SetMember() | MergeCustomers() | UnmergeCustomers():
+                return await self._staff(tx, command, now, done)
+            case CrashedAttempts():
+                return await self._crashed(tx, command, now, done)
+            case Wake():
+                return await self._wake(tx, command, now, done)
+            case FinishAttempt() | ExpireReplies() | MediaStored() | VisitorSeen():
+                return await self._upkeep(tx, command, now, done)
+
+    async def _write(self, tx: Transaction, command: Reply | Note, now: datetime, done: list[Applied]) -> Message:
+        known = await tx.messages.by_provider_id("", f"command:{command.id}")
+        if known is not None and known.conversation_id == command.conversation_id:
+            return known
+        snapshot = await load.for_dialogue(tx, command)
+        applier = Applier(tx, now)
+        await applier.apply(dialogue.decide(command, snapshot, self._rules, now))
+        done.append(applier.done)
+        (message,) = applier.done.messages.values()
+        return message
+
+    async def _move(self, tx: Transaction, command: ConversationCommand, now: datetime, done: list[Applied]) -> Conversation:
+        snapshot = await load.for_dialogue(tx, command)
+        applier = Applier(tx, now)
+        await applier.apply(dialogue.decide(command, snapshot, self._rules, now))
+        done.append(applier.done)
+        assert snapshot.conversation is not None
+        return applier.done.conversations.get(command.conversation_id, snapshot.conversation)
+
+    async def _staff(self, tx: Transaction, command: staff.StaffCommand, now: datetime, done: list[Applied]) -> Result:
+        snapshot = await load.for_staff(tx, command)
+        applier = Applier(tx, now)
+        await applier.apply(staff.decide(command, snapshot, now))
+        done.append(applier.done)
+        match command:
+            case SetPresence() | PutAgent():
+                changed = [agent for agent in applier.done.agents.values() if command.agent_id in {"", agent.id}]
+                return changed[0] if changed else (snapshot.agent.agent if snapshot.agent else None)
+            case PutQueue():
+                return list(applier.done.queues.values())[-1]
+            case MergeCustomers():
+                return applier.done.customers.get(command.into_id)
+            case UnmergeCustomers():
+                return applier.done.customers.get(command.from_id)
+            case _:
+                return None
+
+    # --- the gateway's workers
+
+    async def _upkeep(
+        self,
+        tx: Transaction,
+        command: FinishAttempt | ExpireReplies | MediaStored | VisitorSeen,
+        now: datetime,
+        done: list[Applied],
+    ) -> Result:
+        match command:
+            case FinishAttempt():
+                snapshot = await load.for_attempt(tx, command)
+            case ExpireReplies():
+                snapshot = await load.for_expiry(tx, command, now)
+            case MediaStored():
+                snapshot = await load.for_media(tx, command)
+            case VisitorSeen():
+                snapshot = await load.for_visitor(tx, command)
+        applier = Applier(tx, now)
+        await applier.apply(upkeep.decide(command, snapshot, self._rules, now))
+        done.append(applier.done)
+        for channel, data in applier.done.revived:
+            done.append(await self._settle(tx, [(channel, data)], now))
+        return len(snapshot.items) if isinstance(command, ExpireReplies) else None
+
+    async def _crashed(self, tx: Transaction, command: CrashedAttempts, now: datetime, done: list[Applied]) -> int:
+        items = await tx.outbox.under_way()
+        for item in items:
+            attempts = await tx.outbox.attempts(item.message_id)
+            attempt = attempts[-1] if attempts else Attempt(message_id=item.message_id, number=max(item.attempts, 1), started_at=now)
+            await self._upkeep(tx, upkeep.crashed(item.message_id, attempt, now, command), now, done)
+        return len(items)
+
+    async def _wake(self, tx: Transaction, command: Wake, now: datetime, done: list[Applied]) -> int:
+        due = await tx.conversations.due(now, command.limit)
+        for conversation in due:
+            applier = Applier(tx, now)
+            await applier.apply(upkeep.decide(command, await load.for_waking(tx, conversation), self._rules, now))
+            done.append(applier.done)
+        return len(due)

@@ -1,0 +1,51 @@
+"""What a decision may look at: plain values, loaded by the router in the transaction that will apply the decision."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from connectors.event import AnyEvent
+from connectors.identity import Identity
+from storage.record import Agent, AgentLoad, Conversation, Customer, KnownIdentity, Message, OutboxItem, Queue
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """An inbound event on its way out of the stream."""
+
+    event: AnyEvent
+    channel: str
+    #: When the gateway received it: the "now" of its decision, so that deciding it again gives the same.
+    at: datetime
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """The state around one event or command; what a decision does not need stays empty."""
+
+    #: The sender's identity and customer, and who owns the other addresses in the payload.
+    known: KnownIdentity | None = None
+    customer: Customer | None = None
+    aliases: dict[Identity, KnownIdentity] = {}
+    #: The unresolved conversation of the pair, else its newest one; for commands the one they name.
+    conversation: Conversation | None = None
+    #: Other conversations concerned: those of a moved thread, those due, those of an agent who leaves.
+    conversations: tuple[Conversation, ...] = ()
+    #: The message that the event is about, the one that is quoted, and the album that it belongs to.
+    message: Message | None = None
+    quoted: Message | None = None
+    #: The provider's id of the quoted message, for the channel to quote it.
+    quoted_provider_id: str = ""
+    album: Message | None = None
+    #: Replies that the shopper's client may have shown.
+    messages: tuple[Message, ...] = ()
+    item: OutboxItem | None = None
+    items: tuple[OutboxItem, ...] = ()
+    #: Where new conversations start; for commands the queue they name.
+    queue: Queue | None = None
+    default_queue: Queue | None = None
+    #: The agent a command names, with their load and queues; for arrivals the conversation's assignee.
+    agent: AgentLoad | None = None
+    agent_queues: frozenset[str] = frozenset()
+    #: Another agent with the e-mail that a command wants to use.
+    namesake: Agent | None = None
+    #: Both customers of a merge.
+    merge_from: Customer | None = None

@@ -1,0 +1,172 @@
+"""What the gateway's own workers report: ``decide(command, snapshot, rules, now) -> effects``. Pure."""
+
+from datetime import datetime
+
+from msgspec import structs
+
+from connectors.contract import Failure
+from connectors.errors import FailureKind
+from connectors.event import Status
+from routing.command import CrashedAttempts, ExpireReplies, FinishAttempt, MediaStored, VisitorSeen, Wake
+from routing.delivery import FINAL, Progress, advance, progress
+from routing.effect import (
+    ChangeConversation,
+    ChangeMessage,
+    Effect,
+    IdentityChanged,
+    LinkProvider,
+    PutFile,
+    PutIdentity,
+    Rebalance,
+    RedirectOutbox,
+    RemoveMediaJob,
+    UpdateOutbox,
+)
+from routing.line import with_copy
+from routing.rules import Rules
+from routing.snapshot import Snapshot
+from routing.state import Move, after
+from storage.record import Attempt, Message, MessageKind, Presence
+
+UpkeepCommand = FinishAttempt | CrashedAttempts | ExpireReplies | Wake | MediaStored | VisitorSeen
+
+
+def decide(command: UpkeepCommand, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
+    """The effects of what a worker reports."""
+    match command:
+        case FinishAttempt():
+            return _attempt(command, snapshot, rules, now)
+        case CrashedAttempts():
+            raise AssertionError("the router turns it into one FinishAttempt per reply")
+        case ExpireReplies():
+            return _expire(snapshot)
+        case Wake():
+            return _wake(snapshot, now)
+        case MediaStored():
+            return _media(command, snapshot)
+        case VisitorSeen():
+            return _visitor_seen(command, snapshot)
+
+
+# --- replies -----------------------------------------------------------------------------------------------------------
+
+
+def _attempt(command: FinishAttempt, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
+    item, message = snapshot.item, snapshot.message
+    if item is None or message is None or item.status is not Status.SENDING:
+        return []  # it was taken over or expired meanwhile; its attempt is on record
+    state = progress(item, command.outcomes, command.calls, rules, now)
+    effects: list[Effect] = [
+        UpdateOutbox(item=state.item, attempt=command.attempt),
+        *_shown(message, state),
+        *(LinkProvider(channel=item.channel, provider_id=pid, message_id=message.id, part=part) for pid, part in state.sent),
+    ]
+    if state.opted_out and snapshot.known is not None:
+        effects.append(PutIdentity(known=structs.replace(snapshot.known, opted_out=True)))
+        effects.append(IdentityChanged(identity=snapshot.known.identity))
+    if state.moved_to and snapshot.conversation is not None:
+        effects.append(RedirectOutbox(channel=item.channel, old_thread=item.thread, new_thread=state.moved_to))
+        moved = structs.replace(snapshot.conversation, thread=state.moved_to)
+        effects.append(ChangeConversation(conversation=moved, event="conversation.updated", reason="the address has moved"))
+    return effects
+
+
+def _shown(message: Message, state: Progress) -> list[Effect]:
+    """The line in the history, if what it shows has changed."""
+    changed = structs.replace(
+        message,
+        status=advance(message.status, state.item.status),
+        problem=state.problem,
+        possible_duplicate=message.possible_duplicate or state.possible_duplicate,
+    )
+    return [ChangeMessage(message=changed, event="message.status_changed")] if changed != message else []
+
+
+def crashed(message_id: str, attempt: Attempt, now: datetime, command: CrashedAttempts) -> FinishAttempt:
+    """What a restart knows of an attempt that was under way: nothing."""
+    unknown = Failure(kind=FailureKind.UNKNOWN, detail="the gateway stopped during the sending")
+    return FinishAttempt(
+        id=f"{command.id}:{message_id}",
+        actor=command.actor,
+        message_id=message_id,
+        attempt=structs.replace(attempt, finished_at=now, outcome=FailureKind.UNKNOWN.value, detail=unknown.detail),
+        outcomes=(unknown,),
+        calls=0,
+    )
+
+
+def _expire(snapshot: Snapshot) -> list[Effect]:
+    effects: list[Effect] = []
+    for item, message in zip(snapshot.items, snapshot.messages, strict=True):
+        if item.status in FINAL or item.status is Status.SENDING:
+            continue
+        effects.append(UpdateOutbox(item=structs.replace(item, status=Status.EXPIRED)))
+        problem = f"It could not be sent in time. {message.problem}".strip()
+        expired = structs.replace(message, status=advance(message.status, Status.EXPIRED), problem=problem)
+        effects.append(ChangeMessage(message=expired, event="message.status_changed"))
+    return effects
+
+
+def _visitor_seen(command: VisitorSeen, snapshot: Snapshot) -> list[Effect]:
+    reached = Status.READ if command.read else Status.DELIVERED
+    effects: list[Effect] = []
+    for message in snapshot.messages:
+        if message.kind is not MessageKind.OUTBOUND or message.pos > command.pos:
+            continue
+        status = advance(message.status, reached)
+        if status is not message.status:
+            effects.append(ChangeMessage(message=structs.replace(message, status=status), event="message.status_changed"))
+    conversation = snapshot.conversation
+    if command.read and conversation is not None and min(command.pos, conversation.last_pos) > conversation.customer_seen_pos:
+        seen = structs.replace(conversation, customer_seen_pos=min(command.pos, conversation.last_pos))
+        effects.append(ChangeConversation(conversation=seen, event="conversation.seen"))
+    return effects
+
+
+# --- time and files ----------------------------------------------------------------------------------------------------
+
+
+def _wake(snapshot: Snapshot, now: datetime) -> list[Effect]:
+    """Back to its agent if they are there, else to its queue."""
+    effects: list[Effect] = []
+    queues: set[str] = set()
+    fresh: set[str] = set()
+    present = {load.agent.id for load in (snapshot.agent,) if load is not None and load.agent.presence is Presence.ONLINE}
+    for conversation in snapshot.conversations:
+        waiting_since = conversation.waiting_since or now
+        if conversation.assignee_id in present:
+            back = structs.replace(conversation, state=after(conversation.state, Move.RETURN), snoozed_until=None, updated_at=now)
+            effects.append(ChangeConversation(conversation=back, event="conversation.assigned", reason="its time has come"))
+            continue
+        back = structs.replace(
+            conversation,
+            state=after(conversation.state, Move.RELEASE),
+            assignee_id="",
+            snoozed_until=None,
+            waiting_since=waiting_since,
+            updated_at=now,
+        )
+        effects.append(ChangeConversation(conversation=back, event="conversation.queued", reason="its time has come"))
+        queues.add(back.queue_id)
+        fresh.add(back.id)
+    if queues:
+        effects.append(Rebalance(queue_ids=frozenset(queues), fresh=frozenset(fresh)))
+    return effects
+
+
+def _media(command: MediaStored, snapshot: Snapshot) -> list[Effect]:
+    effects: list[Effect] = [RemoveMediaJob(job_id=command.job_id)]
+    if command.file is not None:
+        effects.append(PutFile(file=command.file))
+    if snapshot.message is None:
+        return effects
+    file = command.file
+    changed = with_copy(
+        snapshot.message,
+        command.part,
+        stored=file.id if file else "",
+        problem=command.problem,
+        size=file.size if file else 0,
+        mime=file.mime if file else "",
+    )
+    return [*effects, ChangeMessage(message=changed)]
