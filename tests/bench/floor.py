@@ -1,0 +1,103 @@
+"""The floor: a bare aiohttp handler which checks the same secret, decodes the same fields, and shares a durable commit with whoever
+else waits. Nothing else: no dedup, no routing, no history, no access. What the gateway costs is measured against this.
+"""
+
+import argparse
+import asyncio
+import hmac
+import queue
+import threading
+from pathlib import Path
+
+import apsw
+import msgspec
+from aiohttp import web
+
+from connectors.telegram.payload import Update
+
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+_Job = tuple[bytes, "asyncio.Future[None]"]
+
+
+class GroupCommit:
+    """One writer thread; everything that has queued goes into one commit (WAL, synchronous=FULL)."""
+
+    def __init__(self, path: Path) -> None:
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, args=(path,), daemon=True).start()
+
+    async def append(self, data: bytes) -> None:
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._jobs.put((data, done))
+        await done
+
+    def _run(self, path: Path) -> None:
+        connection = apsw.Connection(str(path))
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE event (pos INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT")
+        while True:
+            jobs = [self._jobs.get()]
+            while not self._jobs.empty() and len(jobs) < 200:
+                jobs.append(self._jobs.get())
+            with connection:
+                connection.executemany("INSERT INTO event (data) VALUES (?)", ((data,) for data, _ in jobs))
+            self._loop.call_soon_threadsafe(_resolve, [done for _, done in jobs])
+
+
+def _resolve(waiting: list["asyncio.Future[None]"]) -> None:
+    for done in waiting:
+        if not done.done():
+            done.set_result(None)
+
+
+def create_app(secret: str, path: Path) -> web.Application:
+    """``POST /webhooks/shop`` and a WebSocket ``/feed`` that shows every body as soon as it is durable."""
+    decoder = msgspec.json.Decoder(Update)
+    expected = secret.encode()
+    sockets: set[web.WebSocketResponse] = set()
+    commits: list[GroupCommit] = []
+
+    async def start(_: web.Application) -> None:
+        commits.append(GroupCommit(path))
+
+    async def receive(request: web.Request) -> web.Response:
+        body = await request.read()
+        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), expected):
+            return web.Response(status=403)
+        decoder.decode(body)
+        await commits[0].append(body)
+        if sockets:
+            frame = b'{"type":"message.added","data":' + body + b"}"
+            for socket in sockets:
+                await socket.send_str(frame.decode())
+        return web.Response()
+
+    async def feed(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        sockets.add(socket)
+        async for _ in socket:
+            pass
+        sockets.discard(socket)
+        return socket
+
+    app = web.Application()
+    app.on_startup.append(start)
+    app.router.add_post("/webhooks/shop", receive)
+    app.router.add_get("/feed", feed)
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--secret", required=True)
+    parser.add_argument("--database", type=Path, required=True)
+    options = parser.parse_args()
+    web.run_app(create_app(options.secret, options.database), host="127.0.0.1", port=options.port, print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()
