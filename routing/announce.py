@@ -4,16 +4,17 @@ Every reader of the feed can replace its copy with the one in the event, so a st
 the newer state.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from connectors.identity import Identity, partition_of
-from storage.record import Agent, Conversation, Customer, Decision, Entry, KnownIdentity, Message, MessageKind, Queue
+from storage.record import EVERY_QUEUE, Agent, Conversation, Customer, Decision, Entry, KnownIdentity, Message, MessageKind, Queue
 
 #: Audience of what every agent may know.
-ALL_AGENTS = ("*",)
+ALL_AGENTS = (EVERY_QUEUE,)
 _PUBLIC = frozenset({MessageKind.INBOUND, MessageKind.OUTBOUND})
 
 _encoder = msgspec.json.Encoder()
@@ -49,9 +50,9 @@ def customer_event(customer: Customer, identities: list[KnownIdentity], queues: 
     return _plain("customer.changed", {"customer": customer, "identities": identities}, at, queues)
 
 
-def merge_event(type_: str, from_id: str, into_id: str, queues: tuple[str, ...], at: datetime) -> Entry:
-    """``customer.merged`` and ``customer.unmerged``: ``{from_id, into_id}``."""
-    return _plain(type_, {"from_id": from_id, "into_id": into_id}, at, queues)
+def merge_event(type_: str, from_id: str, into_id: str, moved: Sequence[Identity], queues: tuple[str, ...], at: datetime) -> Entry:
+    """``customer.merged`` and ``customer.unmerged``: ``{from_id, into_id, identities}``, the identities being those that moved."""
+    return _plain(type_, {"from_id": from_id, "into_id": into_id, "identities": moved}, at, queues)
 
 
 def agent_event(agent: Agent, at: datetime) -> Entry:
@@ -85,7 +86,6 @@ def _entry(
         at=at,
         conversation=conversation.id,
         queues=queues,
-        agent=conversation.assignee_id,
         identity=identity,
     )
 

@@ -175,7 +175,7 @@ class Applier:
             await self._tx.customers.move_identity(identity, one.from_id if one.undo else one.into_id)
         self.done.conversations.clear()
         type_ = "customer.unmerged" if one.undo else "customer.merged"
-        await self._announce(announce.merge_event(type_, one.from_id, one.into_id, audience, self._now))
+        await self._announce(announce.merge_event(type_, one.from_id, one.into_id, moved, audience, self._now))
         for customer_id in (one.into_id, one.from_id):
             customer = await self._tx.customers.get(customer_id)
             if customer is not None:
