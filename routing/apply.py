@@ -122,6 +122,9 @@ class Applier:
         await self._link_id(one.channel, one.provider_id, one.message_id, one.part)
 
     async def _link_id(self, channel: str, provider_id: str, message_id: str, part: int) -> None:
+        taken = await self._tx.messages.by_provider_id(channel, provider_id)
+        if taken is not None and taken.id != message_id:
+            return  # a provider that gives one id to two messages must not keep the second one from being recorded
         await self._tx.messages.link(channel, provider_id, message_id, part)
         self.done.revived += [(channel, data) for data in await self._tx.messages.unpark(channel, provider_id)]
 

@@ -440,3 +440,10 @@ async def test_a_contact_that_proves_both_known_addresses_merges_them(world: Wor
     owner = await world.look(lambda tx: tx.customers.find(telegram))
     assert [line.parts for line in await world.history(owner.customer_id)] == [(Text(text=text),) for text in "abc"]
     assert "customer.merged" in await world.event_types()
+
+
+async def test_an_id_that_the_provider_gave_twice_does_not_lose_the_outcome(world: World) -> None:
+    message, item = await _claimed(world)
+    await world.receive(MessageReceived(key="k", message_id="prov-1", sender=world.shopper("cleo"), parts=(Text(text="hm"),)))
+    await world.router.handle(_finished(world, item, Sent("prov-1")))
+    assert (await world.message(message.id)).status is Status.SENT
