@@ -1,0 +1,74 @@
+"""A demo on a free port, and people with a real Chromium in front of it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from config import load_config
+from gateway import demo
+from gateway.server import run_gateway
+from tests.support.chromium import LAUNCH_ARGS, require_chromium
+
+
+@dataclass
+class People:
+    """Whoever sits in front of the demo. Every dialog, console error and foreign request is written down."""
+
+    url: str
+    browser: Browser
+    login: dict[str, str]
+    contexts: list[BrowserContext] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    async def context(self, **options: object) -> BrowserContext:
+        context = await self.browser.new_context(locale="en-GB", **options)  # type: ignore[arg-type]
+        context.set_default_timeout(10_000)
+        self.contexts.append(context)
+        return context
+
+    async def page(self, path: str, context: BrowserContext | None = None) -> Page:
+        page = await (context or await self.context()).new_page()
+        self.watch(page)
+        await page.goto(path if path.startswith("http") else self.url + path)
+        return page
+
+    def watch(self, page: Page) -> None:
+        page.on("dialog", lambda dialog: self.trouble.append(f"dialog: {dialog.message}"))
+        page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
+        page.on("console", lambda message: self.trouble.append(f"console: {message.text}") if message.type == "error" else None)
+        page.on("request", lambda request: None if self._ours(request.url) else self.trouble.append(f"request: {request.url}"))
+
+    def _ours(self, address: str) -> bool:
+        return address.startswith((self.url, self.url.replace("http", "ws", 1), "data:", "blob:"))
+
+    async def inbox(self, name: str = "Ada") -> Page:
+        return await self.page(self.login[name])
+
+
+@pytest.fixture
+async def people(tmp_path: Path) -> AsyncIterator[People]:
+    """The demo, fresh, and a browser."""
+    chromium = require_chromium()
+    stop, said = asyncio.Event(), asyncio.Queue[str]()
+    config = load_config(None, {}, {"data_dir": str(tmp_path), "server.port": "0"})
+    server = asyncio.create_task(run_gateway(config, demo.occasion(said.put_nowait), stop))
+    try:
+        text = await asyncio.wait_for(said.get(), 20)
+        login = dict(re.findall(r"Inbox as (\w+)\s+(\S+)", text))
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=str(chromium.executable), args=list(LAUNCH_ARGS), env=chromium.full_environment()
+            )
+            found = People(login["Ada"].partition("/inbox/")[0], browser, login)
+            yield found
+            for context in found.contexts:
+                await context.close()
+            await browser.close()
+    finally:
+        stop.set()
+        await server
