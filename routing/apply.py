@@ -35,22 +35,40 @@ class Applied:
 
 
 class Applier:
-    """One per transaction."""
+    """One per transaction: ``apply`` for each decision, then ``flush`` once.
+
+    Announcements are numbered at once and appended together: positions have no gaps and nobody else writes meanwhile.
+    """
 
     def __init__(self, tx: Transaction, now: datetime) -> None:
         self._tx = tx
         self._now = now
+        self._head = -1
+        self._entries: list[Entry] = []
+        self._parked: bool | None = None
         self.done = Applied()
 
-    async def apply(self, effects: Sequence[effect.Effect]) -> None:
-        """Carry ``effects`` out. Raises what the store raises; the transaction is then lost."""
+    async def apply(self, effects: Sequence[effect.Effect], now: datetime | None = None) -> None:
+        """Carry ``effects`` out, as of ``now``. Raises what the store raises; the transaction is then lost."""
+        self._now = now or self._now
         for one in effects:
             await self._handlers[type(one)](self, one)
 
-    async def _announce(self, entry: Entry) -> int:
-        (outcome,) = await self._tx.stream.append([entry])
-        assert isinstance(outcome, Appended)
-        return outcome.pos
+    async def flush(self) -> None:
+        """Append what was announced."""
+        entries, self._entries = self._entries, []
+        outcomes = await self._tx.stream.append(entries) if entries else []
+        assert outcomes == [Appended(self._head + 1 + index) for index in range(len(entries))]
+        self._head = -1
+
+    async def _next_pos(self) -> int:
+        if self._head < 0:
+            self._head = await self._tx.stream.head()
+        return self._head + len(self._entries) + 1
+
+    async def _announce(self, entry: Entry) -> None:
+        await self._next_pos()
+        self._entries.append(entry)
 
     # --- conversations and messages
 
@@ -81,7 +99,7 @@ class Applier:
         await self._announce(announce.conversation_event(one.event, conversation, self._now, name, one.reason, one.left_queue))
 
     async def _add_message(self, one: effect.AddMessage) -> None:
-        pos = await self._tx.stream.head() + 1
+        pos = await self._next_pos()
         message = structs.replace(one.message, pos=pos)
         conversation = self._current(one.conversation)
         if message.kind is not MessageKind.ACTIVITY:
@@ -96,8 +114,7 @@ class Applier:
         self.done.messages[message.id] = message
         self.done.conversations[conversation.id] = conversation
         name = await self._customer_name(conversation.customer_id)
-        announced = await self._announce(announce.message_event("message.added", message, conversation, self._now, name))
-        assert announced == pos
+        await self._announce(announce.message_event("message.added", message, conversation, self._now, name))
         for part, provider_id in enumerate(one.provider_ids):
             await self._link_id(message.channel, provider_id, message.id, part)
 
@@ -126,15 +143,24 @@ class Applier:
         if taken is not None and taken.id != message_id:
             return  # a provider that gives one id to two messages must not keep the second one from being recorded
         await self._tx.messages.link(channel, provider_id, message_id, part)
-        self.done.revived += [(channel, data) for data in await self._tx.messages.unpark(channel, provider_id)]
+        if self._parked is None:
+            self._parked = await self._tx.messages.any_parked()
+        if self._parked:
+            self.done.revived += [(channel, data) for data in await self._tx.messages.unpark(channel, provider_id)]
 
     async def _park(self, one: effect.ParkEvent) -> None:
         await self._tx.messages.park(one.channel, one.provider_id, one.data, one.at)
+        self._parked = True
 
     async def _remember(self, one: effect.RememberCommand) -> None:
         await self._tx.messages.link("", f"command:{one.command_id}", one.message_id, 0)
 
     # --- customers
+
+    def know(self, customer: Customer | None) -> None:
+        """A decision's snapshot has just read this customer."""
+        if customer is not None:
+            self.done.customers.setdefault(customer.id, customer)
 
     async def _customer_name(self, customer_id: str) -> str:
         customer = self.done.customers.get(customer_id) or await self._tx.customers.get(customer_id)
@@ -246,7 +272,7 @@ class Applier:
             waiting += await self._tx.conversations.waiting(queue, places + LOOK_AHEAD if places else LOOK_AHEAD)
         waiting += await self._missing_fresh(waiting, one.fresh)
         for assignment in assign(waiting, members, one.fresh, self._now):
-            await self.apply(_assigned(assignment, self._now, str(await self._tx.stream.head())))
+            await self.apply(_assigned(assignment, self._now, str(await self._next_pos())))
 
     async def _missing_fresh(self, waiting: list[Conversation], fresh: frozenset[str]) -> list[Conversation]:
         """Those that have just begun to wait stand at the end of a long queue; they get their record all the same."""

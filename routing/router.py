@@ -92,25 +92,27 @@ class Router:
         batch = await tx.stream.read(WHOLE, old, limit)
         if not batch:
             return 0
+        applier = Applier(tx, self._clock())
         for recorded in batch:
-            if recorded.entry.channel:
-                entry = recorded.entry
-                done.append(await self._settle(tx, [(entry.channel, entry.data)], entry.at))
+            entry = recorded.entry
+            if entry.channel:
+                await self._settle(tx, applier, [(entry.channel, entry.data)], entry.at)
+        await applier.flush()
+        done.append(applier.done)
         await tx.stream.advance(CONSUMER, WHOLE, old, batch[-1].pos, 0)
         return len(batch)
 
-    async def _settle(self, tx: Transaction, events: list[tuple[str, bytes]], at: datetime) -> Applied:
+    async def _settle(self, tx: Transaction, applier: Applier, events: list[tuple[str, bytes]], at: datetime) -> None:
         """Decide and apply ``events``, and those that had waited for what they bring."""
-        applier = Applier(tx, at)
         todo = list(events)
         while todo:
             channel, data = todo.pop(0)
             arrival = Arrival(event=decode_event(data), channel=channel, at=at)
             snapshot = await load.for_arrival(tx, arrival, self._rules)
-            await applier.apply(inbound.decide(arrival, snapshot, self._rules))
+            applier.know(snapshot.customer)
+            await applier.apply(inbound.decide(arrival, snapshot, self._rules), at)
             todo += applier.done.revived
             applier.done.revived = []
-        return applier.done
 
     async def _pass_over(self, error: Exception) -> int:
         now = self._clock()
@@ -173,6 +175,7 @@ class Router:
         snapshot = await load.for_dialogue(tx, command)
         applier = Applier(tx, now)
         await applier.apply(dialogue.decide(command, snapshot, self._rules, now))
+        await applier.flush()
         done.append(applier.done)
         (message,) = applier.done.messages.values()
         return message
@@ -181,6 +184,7 @@ class Router:
         snapshot = await load.for_dialogue(tx, command)
         applier = Applier(tx, now)
         await applier.apply(dialogue.decide(command, snapshot, self._rules, now))
+        await applier.flush()
         done.append(applier.done)
         assert snapshot.conversation is not None
         return applier.done.conversations.get(command.conversation_id, snapshot.conversation)
@@ -189,6 +193,7 @@ class Router:
         snapshot = await load.for_staff(tx, command)
         applier = Applier(tx, now)
         await applier.apply(staff.decide(command, snapshot, now))
+        await applier.flush()
         done.append(applier.done)
         match command:
             case SetPresence() | PutAgent():
@@ -223,9 +228,10 @@ class Router:
                 snapshot = await load.for_visitor(tx, command)
         applier = Applier(tx, now)
         await applier.apply(upkeep.decide(command, snapshot, self._rules, now))
+        revived, applier.done.revived = applier.done.revived, []
+        await self._settle(tx, applier, revived, now)
+        await applier.flush()
         done.append(applier.done)
-        for channel, data in applier.done.revived:
-            done.append(await self._settle(tx, [(channel, data)], now))
         return len(snapshot.items) if isinstance(command, ExpireReplies) else None
 
     async def _crashed(self, tx: Transaction, command: CrashedAttempts, now: datetime, done: list[Applied]) -> int:
@@ -241,5 +247,6 @@ class Router:
         for conversation in due:
             applier = Applier(tx, now)
             await applier.apply(upkeep.decide(command, await load.for_waking(tx, conversation), self._rules, now))
+            await applier.flush()
             done.append(applier.done)
         return len(due)
