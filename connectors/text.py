@@ -2,6 +2,8 @@
 
 import re
 from enum import StrEnum
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Final
 
 
@@ -34,26 +36,28 @@ _EXTENDS: Final = re.compile(
 )
 _JOINER: Final = "\u200d"
 _FLAGS: Final = range(0x1F1E6, 0x1F200)
+#: Units of the widest single code point.
+_SMALLEST: Final = MappingProxyType({Unit.CHARS: 1, Unit.UTF16: 2, Unit.BYTES: 4})
+#: Characters beyond the limit that are looked at, so that an emoji across it is seen whole.
+_LOOK_AHEAD: Final = 32
 
 
 def clusters(text: str) -> list[str]:
     """``text`` cut into pieces that a reader sees as one character; joining them gives ``text`` again.
 
     A good approximation of Unicode's extended grapheme clusters (UAX 29) for what people send: combining marks, emoji
-    sequences with joiners, skin tones and flags.
+    sequences with joiners, skin tones and flags. Linear in time, also for a thousand marks on one letter.
     """
-    found: list[str] = []
-    for char in text:
-        if found and (
-            _EXTENDS.match(char)
-            or found[-1].endswith(_JOINER)
-            or (found[-1] == "\r" and char == "\n")
-            or (len(found[-1]) == 1 and ord(char) in _FLAGS and ord(found[-1]) in _FLAGS)
-        ):
-            found[-1] += char
-        else:
-            found.append(char)
-    return found
+    starts: list[int] = []
+    flags = 0
+    for index, char in enumerate(text):
+        before = text[index - 1] if index else ""
+        flag = ord(char) in _FLAGS
+        pairs = flag and flags % 2 == 1
+        if not index or not (_EXTENDS.match(char) or before == _JOINER or (before == "\r" and char == "\n") or pairs):
+            starts.append(index)
+        flags = flags + 1 if flag else 0
+    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
 
 
 def split(text: str, limit: int, unit: Unit) -> list[str]:
@@ -61,27 +65,34 @@ def split(text: str, limit: int, unit: Unit) -> list[str]:
 
     Paragraphs before lines before sentences before words before characters; never inside a surrogate pair or an emoji,
     unless one alone exceeds the limit. Only white space at a cut is dropped. The same text always gives the same pieces.
+    A limit below one character (an emoji has two UTF-16 units, four bytes) is a ``ValueError``: nothing would fit.
     """
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1 {unit.value}, not {limit}")
+    if limit < _SMALLEST[unit]:
+        raise ValueError(f"limit must be at least {_SMALLEST[unit]} {unit.value}, not {limit}")
     pieces: list[str] = []
-    rest = text
-    while length(rest, unit) > limit:
-        head = _fit(rest, limit, unit)
-        cut = _nice_cut(rest, len(head))
-        piece = rest[:cut].rstrip()
+    start = 0
+    # A piece never has more characters than units, so a little more than ``limit`` of them is all that matters.
+    while _exceeds(window := text[start : start + limit + _LOOK_AHEAD], limit, unit):
+        cut = _nice_cut(window, len(_fit(window, limit, unit)))
+        piece = window[:cut].rstrip()
         if piece:
             pieces.append(piece)
-        rest = rest[cut:].lstrip() if piece or not rest[:cut].strip() else rest[cut:]
-    if rest.strip() or not pieces:
+        start += cut
+        while start < len(text) and text[start].isspace():
+            start += 1
+    if (rest := text[start:]).strip() or not pieces:
         pieces.append(rest)
     return pieces
+
+
+def _exceeds(text: str, limit: int, unit: Unit) -> bool:
+    return len(text) > limit or length(text, unit) > limit
 
 
 def _fit(text: str, limit: int, unit: Unit) -> str:
     """The longest start of ``text`` that fits, at least one character."""
     used, size = 0, 0
-    for cluster in clusters(text[: limit + 64]):
+    for cluster in clusters(text):
         wide = length(cluster, unit)
         if used + wide > limit:
             break
@@ -90,9 +101,12 @@ def _fit(text: str, limit: int, unit: Unit) -> str:
     if size:
         return text[:size]
     # One cluster alone is too long: cut between its code points.
-    while size < len(text) and length(text[: size + 1], unit) <= limit:
+    for char in text:
+        used += length(char, unit)
+        if used > limit:
+            break
         size += 1
-    return text[: max(size, 1)]
+    return text[:size]
 
 
 _CUTS: Final = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"[.!?…]\s"), re.compile(r"\s"))

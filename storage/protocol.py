@@ -184,6 +184,10 @@ class Messages(Protocol):
         """Keep an event about a message that we do not know yet (a status may overtake the answer to the sending)."""
         ...
 
+    async def any_parked(self) -> bool:
+        """Is anything parked at all? Usually not, and then nobody has to look."""
+        ...
+
     async def unpark(self, channel: str, provider_id: str) -> list[bytes]:
         """Take out what was parked, oldest first."""
         ...

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -366,6 +367,10 @@ class Credential(Struct, frozen=True, kw_only=True):
     label: str = ""
 
 
+#: In an event's audience: every agent may see it.
+EVERY_QUEUE: Final = "*"
+
+
 class Scope(Struct, frozen=True, kw_only=True):
     """What a principal may see: the one access predicate. ``admits`` in Python and ``scope_sql`` in the back-ends agree, by test."""
 
@@ -379,12 +384,14 @@ class Scope(Struct, frozen=True, kw_only=True):
     agent: str = ""
 
     def admits(self, *, queues: tuple[str, ...] = (), identity: str = "", agent: str = "") -> bool:
-        """May the principal see something with this audience?"""
+        """May the principal see something with this audience? Without any audience it is nobody's; the queue ``*`` is every agent's."""
         if self.identity:
             return identity == self.identity
         if self.everything:
+            return bool(queues or identity or agent)
+        if self.agent and (agent == self.agent or EVERY_QUEUE in queues):
             return True
-        return bool(self.agent and agent == self.agent) or not self.queues.isdisjoint(queues)
+        return not self.queues.isdisjoint(queues)
 
 
 class SavedReply(Struct, frozen=True, kw_only=True):

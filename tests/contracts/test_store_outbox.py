@@ -1,0 +1,159 @@
+"""Sending: in order, one at a time, never without a trace."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors.content import Text
+from connectors.event import Status
+from storage.errors import Conflict, NotFound
+from storage.protocol import Store, Transaction
+from storage.record import Attempt, OutboxItem
+from tests.support.rows import NOW, after, item
+
+replace = msgspec.structs.replace
+_NONE: frozenset[str] = frozenset()
+
+
+async def _put(store: Store, *items: OutboxItem) -> None:
+    async def work(tx: Transaction) -> None:
+        for each in items:
+            await tx.outbox.put(each)
+
+    await store.transact(work)
+
+
+async def _claim(store: Store, now: Any = NOW, limit: int = 10, paused: frozenset[str] = _NONE) -> list[str]:
+    return [each.message_id for each in await store.transact(lambda tx: tx.outbox.claim(now, limit, paused))]
+
+
+async def _update(store: Store, number: int, **changes: Any) -> None:
+    async def work(tx: Transaction) -> None:
+        found = await tx.outbox.get(f"msg_{number}")
+        assert found is not None
+        await tx.outbox.update(replace(found, **changes))
+
+    await store.transact(work)
+
+
+async def test_an_item_comes_back_whole(store: Store) -> None:
+    whole = item(1, reply_to="p1", parts=(Text(text="a"), Text(text="b")), attempts=2, unknowns=1, part_from=1, status=Status.RETRY)
+    await _put(store, whole)
+    assert await store.view(lambda tx: tx.outbox.get("msg_1")) == whole
+    assert await store.view(lambda tx: tx.outbox.get("msg_2")) is None
+    with pytest.raises(Conflict):
+        await _put(store, whole)
+    with pytest.raises(NotFound):
+        await store.transact(lambda tx: tx.outbox.update(item(2)))
+
+
+async def test_replies_of_a_conversation_go_one_by_one_in_order(store: Store) -> None:
+    await _put(store, item(3, accepted_at=after(9)), item(1, accepted_at=after(-9)), item(2, conversation_id="cnv_2"))
+    assert await _claim(store) == ["msg_3", "msg_2"]  # as accepted by the store, whatever the clocks said
+    assert await _claim(store) == []
+    await _update(store, 3, status=Status.SENT)
+    assert await _claim(store) == ["msg_1"]
+    await _update(store, 1, status=Status.FAILED)
+    await _update(store, 2, status=Status.SENT)
+    assert await _claim(store) == []
+
+
+async def test_one_that_waits_for_its_retry_holds_those_behind_it(store: Store) -> None:
+    await _put(store, item(1), item(2))
+    assert await _claim(store) == ["msg_1"]
+    await _update(store, 1, status=Status.RETRY, next_at=after(60))
+    assert await _claim(store) == []
+    assert await store.view(lambda tx: tx.outbox.next_due(_NONE)) == after(60)
+    assert await _claim(store, after(60)) == ["msg_1"]
+    await _update(store, 1, status=Status.UNKNOWN, next_at=after(90))
+    assert await _claim(store, after(60)) == []
+    assert await _claim(store, after(90)) == ["msg_1"]
+    await _update(store, 1, status=Status.EXPIRED)
+    assert await _claim(store, after(90)) == ["msg_2"]
+
+
+async def test_a_claim_begins_an_attempt(store: Store) -> None:
+    await _put(store, item(1))
+    claimed = await store.transact(lambda tx: tx.outbox.claim(after(1), 10, _NONE))
+    assert claimed == [item(1, status=Status.SENDING, attempts=1)]
+    assert await store.view(lambda tx: tx.outbox.get("msg_1")) == claimed[0]
+    assert await store.view(lambda tx: tx.outbox.under_way()) == claimed
+    begun = Attempt(message_id="msg_1", number=1, started_at=after(1))
+    assert await store.view(lambda tx: tx.outbox.attempts("msg_1")) == [begun]
+    ended = replace(begun, finished_at=after(2), outcome="throttled", code="429", detail="slow down")
+    await store.transact(lambda tx: tx.outbox.finish_attempt(ended))
+    await _update(store, 1, status=Status.RETRY)
+    await _claim(store, after(3))
+    await _update(store, 1, status=Status.SENT)
+    assert await store.view(lambda tx: tx.outbox.attempts("msg_1")) == [ended, Attempt(message_id="msg_1", number=2, started_at=after(3))]
+    assert await store.view(lambda tx: tx.outbox.under_way()) == []
+    with pytest.raises(NotFound):
+        await store.transact(lambda tx: tx.outbox.finish_attempt(replace(begun, number=3)))
+
+
+async def test_a_claim_that_rolls_back_claims_nothing(store: Store) -> None:
+    await _put(store, item(1))
+
+    async def work(tx: Transaction) -> None:
+        assert len(await tx.outbox.claim(NOW, 10, _NONE)) == 1
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.transact(work)
+    assert await store.view(lambda tx: tx.outbox.attempts("msg_1")) == []
+    assert await _claim(store) == ["msg_1"]
+
+
+async def test_two_of_one_conversation_are_never_under_way(store: Store) -> None:
+    await _put(store, item(1), item(2))
+    await _claim(store)
+    with pytest.raises(Conflict, match="on its way"):
+        await _update(store, 2, status=Status.SENDING)
+
+
+async def test_paused_channels_and_limits(store: Store) -> None:
+    await _put(store, *(item(number, conversation_id=f"cnv_{number}", channel="tg" if number % 2 else "sms") for number in range(1, 7)))
+    assert await _claim(store, paused=frozenset({"tg"}), limit=2) == ["msg_2", "msg_4"]
+    assert await _claim(store, paused=frozenset({"tg", "sms"})) == []
+    assert await _claim(store, limit=2) == ["msg_1", "msg_3"]
+
+
+async def test_when_the_next_one_is_due(store: Store) -> None:
+    async def due(*paused: str) -> Any:
+        return await store.view(lambda tx: tx.outbox.next_due(frozenset(paused)))
+
+    assert await due() is None
+    await _put(
+        store, item(1, next_at=after(5)), item(2, next_at=after(1)), item(3, conversation_id="cnv_3", channel="sms", next_at=after(9))
+    )
+    assert await due() == after(5)  # msg_2 stands behind msg_1
+    assert await due("tg") == after(9)
+    assert await due("tg", "sms") is None
+    assert await _claim(store, after(5)) == ["msg_1"]
+    assert await due() == after(9)
+
+
+async def test_expiry(store: Store) -> None:
+    await _put(store, item(1, expires_at=after(1)), item(2), item(3, conversation_id="cnv_3", expires_at=after(1)))
+    assert await _claim(store, NOW, 1) == ["msg_1"]
+    assert await _claim(store, after(1)) == []
+    late = await store.view(lambda tx: tx.outbox.expired(after(1), 10))
+    assert [each.message_id for each in late] == ["msg_3"]  # what is under way may still arrive
+    assert await store.view(lambda tx: tx.outbox.expired(NOW, 10)) == []
+    await _update(store, 3, status=Status.EXPIRED)
+    assert await store.view(lambda tx: tx.outbox.expired(after(1), 10)) == []
+
+
+async def test_counts_and_redirection_concern_what_waits(store: Store) -> None:
+    await _put(store, item(1), item(2), item(3, channel="sms", conversation_id="cnv_3"), item(4, conversation_id="cnv_4", thread="43"))
+    await _claim(store, limit=1)
+    assert await store.view(lambda tx: tx.outbox.waiting_count()) == {"tg": 3, "sms": 1}
+    await _update(store, 1, status=Status.SENT)
+    assert await store.view(lambda tx: tx.outbox.waiting_count()) == {"tg": 2, "sms": 1}
+    await store.transact(lambda tx: tx.outbox.redirect("tg", "42", "44"))
+
+    async def look(tx: Transaction) -> list[str]:
+        return [found.thread for number in range(1, 5) if (found := await tx.outbox.get(f"msg_{number}"))]
+
+    assert await store.view(look) == ["42", "44", "42", "43"]

@@ -1,0 +1,69 @@
+"""Inside the embedded store: keys whose hashes collide, and what the tables themselves refuse."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from storage.protocol import Store
+from storage.record import Appended, Duplicate
+from storage.sqlite.codec import instant, micros
+from storage.sqlite.store import SqliteStore
+from storage.sqlite.stream import dedup_hash
+from tests.support.rows import NOW, entry, item
+
+
+async def _plant(store: SqliteStore, number: int, pos: int) -> None:
+    """Let a hash be taken by another event."""
+
+    async def work(tx: object) -> None:
+        tx.sql.run("INSERT INTO dedup VALUES (?, ?)", (number, pos))  # type: ignore[attr-defined]
+
+    await store.transact(work)
+
+
+async def test_colliding_hashes_are_told_apart_by_their_keys(store: SqliteStore) -> None:
+    await store.append([entry("other")])
+    for step in range(3):
+        await _plant(store, dedup_hash("tg", "a") + step, 1)
+    assert await store.append([entry("b"), entry("a"), entry("a")]) == [Appended(2), Appended(3), Duplicate(3)]
+    assert await store.append([entry("a"), entry("other")]) == [Duplicate(3), Duplicate(1)]
+
+
+def test_the_hash_never_changes() -> None:
+    """Every database holds hashes of the past: another function would let all of it in again."""
+    assert dedup_hash("telegram", "update:1") == 2587687825178456270
+    assert dedup_hash("ab", "c") != dedup_hash("a", "bc")
+    assert all(-(2**63) <= dedup_hash("tg", str(number)) < 2**63 for number in range(1000))
+
+
+async def test_the_tables_themselves_refuse_what_must_not_be(store: SqliteStore, path: Path) -> None:
+    await store.append([entry("a")])
+
+    async def put(tx: object) -> None:
+        for number in (1, 2):
+            await tx.outbox.put(item(number))  # type: ignore[attr-defined]
+
+    await store.transact(put)
+    connection = apsw.Connection(str(path))
+    for statement in (
+        "INSERT INTO dedup SELECT hash, 2 FROM dedup",
+        "INSERT INTO queue VALUES ('que_x', 'x', 0, 1)",
+        "UPDATE outbox SET status = 'sending'",
+        "UPDATE event SET partition = 16",
+        "UPDATE event SET at = 'yesterday'",
+    ):
+        with pytest.raises(apsw.ConstraintError):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_times_are_exact() -> None:
+    for at in (NOW, NOW.replace(year=1969), NOW.replace(year=9999), NOW.replace(microsecond=999_999)):
+        assert instant(micros(at)) == at
+
+
+def test_it_is_a_store(store: SqliteStore) -> None:
+    """The type checker compares every signature with the protocol."""
+    checked: Store = store
+    assert isinstance(checked, SqliteStore)
