@@ -1,0 +1,176 @@
+import type { JSX } from 'preact';
+
+import { LinkedText } from '../shared/linked-text.tsx';
+import { clock, full } from '../shared/time.ts';
+import type { MediaPart, Message, Part, Status } from '../shared/types.ts';
+import { wordsOf } from '../shared/visitor.ts';
+import { mediaUrl } from './api.ts';
+import { ChannelMark, customerName } from './bits.tsx';
+import { deliver, keepDraft, takeBack, draftOf, type Outgoing } from './conversation.ts';
+import { Icon } from './icons.tsx';
+import { focusComposer, noteMode } from './screen.ts';
+import { feed } from './store.ts';
+import { locale, t } from './texts.ts';
+
+/** Kinds that a browser shows without harm; the gateway serves nothing else inline. */
+const SHOWABLE: ReadonlySet<string> = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
+
+function bytes(size: number): string {
+  const unit = size >= 1_000_000 ? 'megabyte' : size >= 1000 ? 'kilobyte' : 'byte';
+  const value = size >= 1_000_000 ? size / 1_000_000 : size >= 1000 ? size / 1000 : size;
+  return new Intl.NumberFormat(locale.value, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 }).format(value);
+}
+
+function Media({ part }: { part: MediaPart }): JSX.Element {
+  const label = part.name || t(`media_${part.kind}`);
+  if (!part.stored) {
+    return (
+      <p class="file pending">
+        <Icon name={part.problem ? 'warn' : 'clip'} size={17} /> <bdi>{label}</bdi>
+        <small>{part.problem || t('media_pending')}</small>
+      </p>
+    );
+  }
+  const href = mediaUrl(part.stored);
+  const picture = (part.kind === 'image' || part.kind === 'sticker') && (!part.mime || SHOWABLE.has(part.mime));
+  return (
+    <a class={picture ? 'picture' : 'file'} href={href} target="_blank" rel="noopener noreferrer">
+      {picture ? (
+        <img src={href} alt={part.name || t('media_image')} loading="lazy" class={part.kind} />
+      ) : (
+        <><Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{bytes(part.size)}</small> : null}</>
+      )}
+    </a>
+  );
+}
+
+/** A system line in words; a code that this page does not know is shown as it is. */
+function activityText(message: Message): string {
+  const part = message.parts.find((one) => one.type === 'activity');
+  if (part === undefined) return wordsOf(message.parts);
+  const { code, actor = '', subject = '' } = part;
+  const key = code === 'assigned' && actor !== '' && actor === subject ? 'act_accepted' : `act_${code}${actor === '' ? '' : '_by'}`;
+  const text = t(key, { actor, subject });
+  return text === key ? [code, actor, subject].filter((word) => word !== '').join(' · ') : text;
+}
+
+export function PartView({ part }: { part: Part }): JSX.Element {
+  switch (part.type) {
+    case 'text':
+      return <LinkedText text={part.text} />;
+    case 'media':
+      return <Media part={part} />;
+    case 'location':
+      return (
+        <a class="file" target="_blank" rel="noopener noreferrer" href={`https://www.openstreetmap.org/?mlat=${part.latitude}&mlon=${part.longitude}#map=16/${part.latitude}/${part.longitude}`}>
+          <Icon name="pin" size={17} /> <bdi>{part.name || part.address || `${part.latitude.toFixed(5)}, ${part.longitude.toFixed(5)}`}</bdi>
+        </a>
+      );
+    case 'contact':
+      return (
+        <p class="file">
+          <Icon name="mine" size={17} /> <bdi>{part.name}</bdi> <small><bdi>{[...(part.phones ?? []), ...(part.emails ?? [])].join(', ')}</bdi></small>
+        </p>
+      );
+    case 'choices':
+      return (
+        <>
+          {part.text !== '' && <LinkedText text={part.text} />}
+          <ul class="options" aria-label={t('choices')}>{part.options.map((option) => <li key={option.id} dir="auto">{option.label}</li>)}</ul>
+        </>
+      );
+    case 'chosen':
+      return <p class="text chosen" dir="auto"><Icon name="check" size={15} /> {part.label || part.id}</p>;
+    case 'template':
+      return <p class="text">{t('template')}: <bdi>{part.name}</bdi></p>;
+    default:
+      return <p class="text muted">{t('unsupported', { kind: part.type === 'unsupported' ? part.kind : part.type })}</p>;
+  }
+}
+
+const TICKS: Readonly<Record<Status, string>> = {
+  queued: '◷', sending: '◷', retry: '↻', unknown: '?', sent: '✓', delivered: '✓✓', read: '✓✓', failed: '!', expired: '!',
+};
+
+function StatusMark({ status }: { status: Status }): JSX.Element {
+  return <span class={`tick ${status}`} title={t(`status_${status}`)}><span aria-hidden="true">{TICKS[status]}</span><span class="hidden">{t(`status_${status}`)}</span></span>;
+}
+
+function Reactions({ message }: { message: Message }): JSX.Element | null {
+  const all = Object.values(message.reactions ?? {}).flat();
+  return all.length === 0 ? null : <span class="reactions" title={t('reactions')}>{all.join(' ')}</span>;
+}
+
+function authorName(message: Message): string {
+  if (message.author.name) return message.author.name;
+  const conversation = feed.value.conversations.get(message.conversation_id)?.value;
+  return message.kind === 'inbound' && conversation !== undefined ? customerName(conversation) : t(`author_${message.author.kind}`);
+}
+
+function Quote({ of }: { of: Message }): JSX.Element {
+  const first = of.parts[0];
+  const text = wordsOf(of.parts) || (first?.type === 'media' ? t(`media_${first.kind}`) : '…');
+  return <blockquote dir="auto"><bdi class="quoted">{authorName(of)}</bdi>{of.deleted ? t('deleted') : text.slice(0, 140)}</blockquote>;
+}
+
+interface LineProps { message: Message; joined: boolean; quoted?: Message | undefined; showChannel?: boolean }
+
+export function Line({ message, joined, quoted, showChannel = false }: LineProps): JSX.Element {
+  const when = <time dateTime={message.at} title={full(message.at, locale.value)}>{clock(message.at, locale.value)}</time>;
+  if (message.kind === 'activity') {
+    return <div class="activity"><span dir="auto">{activityText(message)}</span> {when}</div>;
+  }
+  const bad = message.status === 'failed' || message.status === 'expired' || message.status === 'unknown';
+  return (
+    <article class={`line ${message.kind}${joined ? ' joined' : ''}${bad ? ' bad' : ''}`}>
+      {!joined && (
+        <div class="author">
+          {message.kind === 'note' && <Icon name="note" size={14} />}
+          <bdi>{authorName(message)}</bdi>
+          {message.kind === 'note' && <span>· {t('private')}</span>}
+          {showChannel && message.channel ? <ChannelMark channel={message.channel} /> : null}
+        </div>
+      )}
+      <div class="bubble">
+        {message.forwarded_from ? <p class="forwarded">↪ {t('forwarded')} <bdi>{message.forwarded_from}</bdi></p> : null}
+        {quoted !== undefined && <Quote of={quoted} />}
+        {message.deleted && <p class="text muted">{t('deleted')}</p>}
+        <div class={message.deleted ? 'taken-back' : ''}>{message.parts.map((part, index) => <PartView key={index} part={part} />)}</div>
+        <Reactions message={message} />
+      </div>
+      <div class="meta">
+        {when}
+        {message.edited_at && !message.deleted ? <span>· {t('edited')}</span> : null}
+        {message.kind === 'outbound' && message.status ? <StatusMark status={message.status} /> : null}
+        {message.possible_duplicate && <span class="warn" title={t('possible_duplicate_more')}>· {t('possible_duplicate')}</span>}
+      </div>
+      {message.problem ? <p class="problem" role="note"><Icon name="warn" size={15} /> <span dir="auto">{message.problem}</span></p> : null}
+    </article>
+  );
+}
+
+/** A reply on its way to the gateway, or stopped before it. */
+export function OutgoingLine({ item }: { item: Outgoing }): JSX.Element {
+  const edit = (): void => {
+    takeBack(item.key);
+    const former = draftOf(item.conversation);
+    keepDraft(item.conversation, former === '' ? item.text : `${item.text}\n${former}`);
+    noteMode.value = item.note;
+    focusComposer.value += 1;
+  };
+  return (
+    <article class={`line ${item.note ? 'note' : 'outbound'} ${item.state === 'sending' ? 'going' : 'bad'}`}>
+      <div class="bubble"><LinkedText text={item.text} /></div>
+      {item.state === 'sending' ? (
+        <div class="meta">{t('status_sending')}</div>
+      ) : (
+        <div class="stopped" role="alert">
+          <span><Icon name="warn" size={15} /> {item.problem}</span>
+          <button type="button" onClick={() => void deliver(item, item.state === 'failed')}>{t(item.state === 'stale' ? 'send_anyway' : 'try_again')}</button>
+          {item.parts.length === 0 && <button type="button" onClick={edit}>{t('edit')}</button>}
+          <button type="button" onClick={() => takeBack(item.key)}>{t('discard')}</button>
+        </div>
+      )}
+    </article>
+  );
+}

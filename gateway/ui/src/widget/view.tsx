@@ -1,0 +1,186 @@
+import { useSignalEffect } from '@preact/signals';
+import type { JSX, RefObject } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+
+import type { Translate } from '../shared/i18n.ts';
+import { LinkedText } from '../shared/linked-text.tsx';
+import { clock, day, dayKey, full } from '../shared/time.ts';
+import type { VisitorMessage } from '../shared/types.ts';
+import type { Pending } from '../shared/visitor.ts';
+import type { VisitorChat } from './chat.ts';
+import { Composer } from './composer.tsx';
+import { PartView } from './parts.tsx';
+import type { Settings } from './settings.ts';
+
+export interface Props {
+  chat: VisitorChat;
+  settings: Settings;
+  t: Translate;
+}
+
+function Icon({ d }: { d: string }): JSX.Element {
+  return (
+    <svg viewBox="0 0 24 24" width="24" height="24" fill="none" stroke="currentColor" stroke-width="1.9" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
+      <path d={d} />
+    </svg>
+  );
+}
+const BUBBLE = 'M20 11.5a7.5 7.5 0 0 1-7.5 7.5H5l1.4-2.9A7.5 7.5 0 1 1 20 11.5ZM9 10h7M9 13.5h4.5';
+const CROSS = 'M6 6l12 12M18 6 6 18';
+
+function focusable(panel: HTMLElement): HTMLElement[] {
+  const out: HTMLElement[] = [];
+  for (const element of panel.querySelectorAll<HTMLElement>('a[href],button:not(:disabled),textarea,[tabindex="0"]')) out.push(element);
+  return out;
+}
+
+/** Escape closes; Tab goes round within the panel. */
+function onPanelKey(event: KeyboardEvent, panel: HTMLElement, close: () => void): void {
+  event.stopPropagation(); // the shop's own shortcuts must not fire while somebody types here
+  if (event.key === 'Escape') close();
+  if (event.key !== 'Tab') return;
+  const all = focusable(panel);
+  const first = all[0];
+  const last = all[all.length - 1];
+  const active = (panel.getRootNode() as ShadowRoot).activeElement;
+  if (event.shiftKey && active === first) {
+    event.preventDefault();
+    last?.focus();
+  } else if (!event.shiftKey && active === last) {
+    event.preventDefault();
+    first?.focus();
+  }
+}
+
+export function Widget(props: Props): JSX.Element {
+  const { chat, t } = props;
+  const launcher = useRef<HTMLButtonElement>(null);
+  const open = chat.open.value;
+  const close = (): void => {
+    chat.hide();
+    requestAnimationFrame(() => launcher.current?.focus()); // on small screens it comes back only with the next frame
+  };
+  const unread = chat.unread.value;
+  const label = open ? t('close') : unread > 0 ? `${t('open')} – ${t('unread', { n: unread })}` : t('open');
+  return (
+    <>
+      {open && <Panel {...props} close={close} />}
+      <button ref={launcher} type="button" class="launcher" aria-label={label} aria-expanded={open} aria-haspopup="dialog" onClick={() => (open ? close() : chat.show())}>
+        <Icon d={open ? CROSS : BUBBLE} />
+        {!open && unread > 0 && <span class="badge" aria-hidden="true">{unread > 99 ? '99+' : unread}</span>}
+      </button>
+      <div class="hidden" role="status">{!open && unread > 0 ? t('unread', { n: unread }) : ''}</div>
+    </>
+  );
+}
+
+function Panel(props: Props & { close: () => void }): JSX.Element {
+  const { chat, t, close } = props;
+  const panel = useRef<HTMLDivElement>(null);
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => field.current?.focus(), []);
+  return (
+    <div ref={panel} class="panel" role="dialog" aria-labelledby="title" onKeyDown={(event) => panel.current && onPanelKey(event, panel.current, close)}>
+      <div class="head">
+        <div class="mark" aria-hidden="true"><Icon d={BUBBLE} /></div>
+        <div class="names">
+          <h2 id="title" dir="auto">{chat.title.value || t('title')}</h2>
+          <p class="presence" data-state={chat.live.value} role="status">
+            <Presence {...props} />
+          </p>
+        </div>
+        <button type="button" class="icon" aria-label={t('close')} onClick={close}><Icon d={CROSS} /></button>
+      </div>
+      <Log {...props} />
+      <Composer chat={chat} t={t} field={field} />
+    </div>
+  );
+}
+
+function Presence({ chat, t }: Props): JSX.Element {
+  const live = chat.live.value;
+  return <>{t(live === 'waiting' ? 'offline' : live === 'connecting' ? 'connecting' : 'online')}</>;
+}
+
+function useStickToEnd(chat: VisitorChat): RefObject<HTMLDivElement | null> {
+  const log = useRef<HTMLDivElement>(null);
+  const atEnd = useRef(true);
+  useEffect(() => {
+    const element = log.current;
+    if (element === null) return;
+    const watch = (): void => {
+      atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < 60;
+    };
+    element.addEventListener('scroll', watch, { passive: true });
+  }, []);
+  useSignalEffect(() => {
+    const { pending } = chat.chat.value;
+    requestAnimationFrame(() => {
+      const element = log.current;
+      if (element !== null && (atEnd.current || pending.length > 0)) element.scrollTop = element.scrollHeight;
+    });
+  });
+  return log;
+}
+
+function Log(props: Props): JSX.Element {
+  const { chat, settings, t } = props;
+  const log = useStickToEnd(chat);
+  const { messages, pending } = chat.chat.value;
+  const rows: JSX.Element[] = [];
+  let before: VisitorMessage | undefined;
+  const last = messages[messages.length - 1];
+  for (const message of messages) {
+    if (before === undefined || dayKey(before.at) !== dayKey(message.at)) {
+      rows.push(<div class="day" key={`day ${message.id}`}>{day(message.at, settings.locale, Date.now())}</div>);
+      before = undefined;
+    }
+    const joined = before !== undefined && before.mine === message.mine && before.author === message.author;
+    const pressable = message === last && pending.length === 0;
+    rows.push(<Line key={message.id} {...props} message={message} joined={joined} pressable={pressable} />);
+    before = message;
+  }
+  for (const line of pending) rows.push(<Waiting key={line.id} {...props} line={line} />);
+  return (
+    <div ref={log} class="log" role="log" aria-live="polite" aria-label={t('log')} tabIndex={0}>
+      <div class="hello">
+        <strong dir="auto">{chat.greeting.value || t('greeting')}</strong>
+        <p>{t('greeting_more')}</p>
+      </div>
+      {rows}
+    </div>
+  );
+}
+
+function Line({ chat, settings, t, message, joined, pressable }: Props & { message: VisitorMessage; joined: boolean; pressable: boolean }): JSX.Element {
+  const parts: JSX.Element[] = [];
+  if (!message.deleted) {
+    for (const part of message.parts) {
+      parts.push(<PartView part={part} origin={settings.origin} t={t} choose={pressable ? (option, label) => chat.choose(option, label) : undefined} />);
+    }
+  }
+  return (
+    <div class={`line ${message.mine ? 'mine' : 'theirs'}${joined ? ' joined' : ''}`}>
+      {!joined && <span class={message.mine ? 'hidden' : 'author'}><bdi>{message.mine ? t('you') : message.author || t('team')}</bdi></span>}
+      <div class="bubble">{message.deleted ? <p class="text muted">{t('deleted')}</p> : parts}</div>
+      <span class="meta">
+        <time dateTime={message.at} title={full(message.at, settings.locale)}>{clock(message.at, settings.locale)}</time>
+        {message.edited && !message.deleted ? ` · ${t('edited')}` : ''}
+      </span>
+    </div>
+  );
+}
+
+function Waiting({ chat, t, line }: Props & { line: Pending }): JSX.Element {
+  return (
+    <div class={`line mine ${line.state}`}>
+      <div class="bubble"><LinkedText text={line.text} /></div>
+      <span class="meta">
+        {t(line.state)}
+        {line.state === 'failed' && (
+          <button type="button" class="retry" onClick={() => chat.retry(line.id)}>{t('retry')}</button>
+        )}
+      </span>
+    </div>
+  );
+}
