@@ -1,0 +1,245 @@
+"""Our messages as calls of the Bot API, and its answers as outcomes. Pure.
+
+Text is sent without ``parse_mode``: what an agent typed is what the shopper reads.
+
+Source: core.telegram.org/bots/api, Bot API 10.0, and core.telegram.org/bots/faq (limits), read 2026-11.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from connectors.content import Choices, ContactCard, Location, Media, Text
+from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent, Upload
+from connectors.errors import FailureKind, Inexpressible
+from connectors.retry import MAX_DETAIL, default_failure, retry_after
+from connectors.telegram.media import upload_of
+from connectors.telegram.settings import Settings
+from connectors.text import Unit, length, split
+
+#: UTF-16 units.
+TEXT_LIMIT: Final = 4096
+CAPTION_LIMIT: Final = 1024
+#: ``callback_data``, in bytes.
+CHOICE_ID_BYTES: Final = 64
+#: Buttons of one message.
+CHOICES_LIMIT: Final = 100
+#: Most seconds that we wait because Telegram says so; it does ask for hours.
+MAX_RETRY_AFTER: Final = 86_400.0
+
+_THREAD: Final = re.compile(r"(?P<chat>-?[0-9]{1,16})(?:@(?P<business>[A-Za-z0-9_-]{1,128}))?")
+
+#: One call before it has an address: method, parameters, file.
+_Draft = tuple[str, dict[str, Any], tuple[Upload, ...]]
+
+
+def render(message: Outbound, settings: Settings) -> Sequence[Call]:  # noqa: ARG001  the contract's shape
+    """The calls of one message, in order. Raises :class:`Inexpressible` before anything is sent."""
+    address = _address(message.to)
+    drafts = list(_drafts(message))
+    if not drafts:
+        raise Inexpressible("there is nothing to send: the message has no parts")
+    calls = []
+    for index, (method, parameters, uploads) in enumerate(drafts):
+        quoted = _quote(message.reply_to) if index == 0 else {}
+        calls.append(
+            Call(
+                method="POST",
+                url=method,
+                json={**address, **parameters, **quoted},
+                uploads=uploads,
+                part=index,
+                bucket=str(address["chat_id"]),
+            )
+        )
+    return calls
+
+
+def _address(to: str) -> dict[str, Any]:
+    match = _THREAD.fullmatch(to)
+    if match is None:
+        raise Inexpressible(f"{to[:64]!r} is not a Telegram chat: it should be a number")
+    chat: dict[str, Any] = {"chat_id": int(match["chat"])}
+    return chat | ({"business_connection_id": match["business"]} if match["business"] else {})
+
+
+def _quote(reply_to: str) -> dict[str, Any]:
+    """What is answered: ``<thread>:<number>``. A pressed button is no message and cannot be quoted."""
+    number = reply_to.rpartition(":")[2]
+    if reply_to.startswith("callback:") or not (number.isascii() and number.isdigit()):
+        return {}
+    return {"reply_parameters": {"message_id": int(number), "allow_sending_without_reply": True}}
+
+
+def _drafts(message: Outbound) -> Iterator[_Draft]:
+    match message.parts:
+        # A file and a few words travel together, as a person would send them.
+        case (Media() as media, Text(text=words)) if 0 < length(words, Unit.UTF16) <= CAPTION_LIMIT and media.kind != "sticker":
+            yield _media(media, words, 0)
+            return
+    for index, part in enumerate(message.parts):
+        match part:
+            case Text():
+                yield from _text(part.text, index)
+            case Media():
+                yield _media(part, "", index)
+            case Choices():
+                yield from _choices(part, index)
+            case Location():
+                yield _location(part)
+            case ContactCard():
+                yield _contact(part, index)
+            case _:
+                kind = part.__struct_config__.tag
+                raise Inexpressible(f"part {index + 1}: Telegram cannot carry a part of type {kind}")
+
+
+def _text(text: str, index: int) -> Iterator[_Draft]:
+    if not text.strip():
+        raise Inexpressible(f"part {index + 1}: Telegram refuses a text without visible characters")
+    for piece in split(text, TEXT_LIMIT, Unit.UTF16):
+        yield "sendMessage", {"text": piece}, ()
+
+
+def _media(media: Media, caption: str, index: int) -> _Draft:
+    method, upload = upload_of(media, index)
+    return method, {"caption": caption} if caption else {}, (upload,)
+
+
+def _choices(question: Choices, index: int) -> Iterator[_Draft]:
+    where = f"part {index + 1}"
+    if not 1 <= len(question.options) <= CHOICES_LIMIT:
+        raise Inexpressible(f"{where}: a question needs 1 to {CHOICES_LIMIT} options, not {len(question.options)}")
+    for option in question.options:
+        size = len(option.id.encode("utf-8", "surrogatepass"))
+        if not 1 <= size <= CHOICE_ID_BYTES:
+            raise Inexpressible(f"{where}: the id of option {option.label[:40]!r} has {size} bytes; Telegram takes 1 to {CHOICE_ID_BYTES}")
+        if not option.label.strip():
+            raise Inexpressible(f"{where}: option {option.id!r} has no label")
+    *before, (method, parameters, uploads) = _text(question.text, index)
+    yield from before
+    keyboard = [[{"text": option.label, "callback_data": option.id}] for option in question.options]
+    yield method, {**parameters, "reply_markup": {"inline_keyboard": keyboard}}, uploads
+
+
+def _location(location: Location) -> _Draft:
+    point = {"latitude": location.latitude, "longitude": location.longitude}
+    if location.name:
+        return "sendVenue", {**point, "title": location.name, "address": location.address or location.name}, ()
+    return "sendLocation", point, ()
+
+
+def _contact(card: ContactCard, index: int) -> _Draft:
+    if not card.phones or not card.name.strip():
+        raise Inexpressible(f"part {index + 1}: a contact card on Telegram needs a name and a phone number")
+    parameters = {"phone_number": card.phones[0], "first_name": card.name}
+    if len(card.phones) > 1 or card.emails:
+        parameters["vcard"] = _vcard(card)
+    return "sendContact", parameters, ()
+
+
+def _vcard(card: ContactCard) -> str:
+    """What the two fields of a Telegram contact do not hold (RFC 6350)."""
+
+    def escaped(value: str) -> str:
+        return re.sub(r"([\\,;])", r"\\\1", " ".join(value.split()))
+
+    lines = [f"FN:{escaped(card.name)}"]
+    lines += [f"TEL:{escaped(phone)}" for phone in card.phones]
+    lines += [f"EMAIL:{escaped(email)}" for email in card.emails]
+    return "\r\n".join(["BEGIN:VCARD", "VERSION:3.0", *lines, "END:VCARD", ""])
+
+
+# --- answers --------------------------------------------------------------------------------------------------------------
+
+
+class _Parameters(Struct, frozen=True):
+    migrate_to_chat_id: int = 0
+    retry_after: float = 0.0
+
+
+class _Chat(Struct, frozen=True):
+    id: int
+
+
+class _SentMessage(Struct, frozen=True):
+    message_id: int
+    chat: _Chat
+
+
+class _Answer(Struct, frozen=True):
+    ok: bool
+    result: _SentMessage | None = None
+    error_code: int = 0
+    description: str = ""
+    parameters: _Parameters | None = None
+
+
+_answers: Final = msgspec.json.Decoder(_Answer)
+
+
+def read_reply(call: Call, reply: Reply, settings: Settings) -> Outcome:
+    """What the answer means. Only a message id is a proof of success."""
+    try:
+        answer = _answers.decode(reply.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _without_body(reply)
+    if answer.ok:
+        if answer.result is None or answer.result.message_id < 1 or not 200 <= reply.status < 300:
+            return _unknown(reply, "the answer holds no message id")
+        business = (call.json or {}).get("business_connection_id", "")
+        chat = f"{answer.result.chat.id}@{business}" if business else str(answer.result.chat.id)
+        return Sent(provider_id=f"{chat}:{answer.result.message_id}")
+    status = reply.status if reply.status >= 400 else answer.error_code
+    if status < 400:
+        return _unknown(reply, answer.description)
+    detail = answer.description.replace(settings.token.reveal(), "********")[:MAX_DETAIL]
+    return _refused(status, detail, answer.parameters or _Parameters(), reply)
+
+
+def _without_body(reply: Reply) -> Failure:
+    if reply.status == 404:
+        # Telegram's own word for a token that it cannot read.
+        return Failure(kind=FailureKind.AUTH, code="404", detail="Not Found")
+    if 200 <= reply.status < 300:
+        return _unknown(reply, "the answer is not Telegram's")
+    return default_failure(reply)
+
+
+def _unknown(reply: Reply, detail: str) -> Failure:
+    return Failure(kind=FailureKind.UNKNOWN, code=str(reply.status), detail=detail[:MAX_DETAIL])
+
+
+def _refused(status: int, detail: str, parameters: _Parameters, reply: Reply) -> Failure:
+    if parameters.migrate_to_chat_id:
+        return Failure(kind=FailureKind.MOVED, code=str(status), detail=detail, moved_to=str(parameters.migrate_to_chat_id))
+    kind = _kind(status, detail.casefold())
+    wait = 0.0
+    if kind in (FailureKind.THROTTLED, FailureKind.TRANSIENT):
+        wait = min(max(parameters.retry_after, 0.0), MAX_RETRY_AFTER) or retry_after(reply.headers, MAX_RETRY_AFTER)
+    return Failure(kind=kind, code=str(status), detail=detail, retry_after=wait)
+
+
+def _kind(status: int, words: str) -> FailureKind:
+    match status:
+        case 401 | 404:
+            return FailureKind.AUTH
+        case 429:
+            return FailureKind.THROTTLED
+        case 403:
+            return FailureKind.OPTED_OUT if any(said in words for said in _LEFT) else FailureKind.RECIPIENT
+        case 400 if any(said in words for said in _NOBODY):
+            return FailureKind.RECIPIENT
+        case _ if status >= 500:
+            # Telegram itself says that it failed: the message was not taken.
+            return FailureKind.TRANSIENT
+        case _:
+            return FailureKind.INVALID
+
+
+#: Telegram has no codes below the HTTP status, only words. github.com/tdlib/telegram-bot-api, Client.cpp, read 2026-11.
+_LEFT: Final = ("blocked by the user", "was kicked", "is not a member")
+_NOBODY: Final = ("chat not found", "user not found", "peer_id_invalid", "user_deactivated", "business_connection_invalid")
