@@ -1,0 +1,61 @@
+"""Parse quarantined payloads again, after the connector has learned to read them."""
+
+from connectors.contract import Request
+from connectors.event import PayloadQuarantined
+from gateway.intake import entry_of, read_events
+from gateway.services import Channel, Services
+from storage.protocol import Transaction
+from storage.record import Entry, Recorded
+
+_PAGE = 100
+
+
+async def reprocess(services: Services, channel_id: str = "") -> dict[str, int]:
+    """Try all that wait, of one channel or of all (""). Returns ``recovered`` and ``remaining``: payloads; ``events``: what came out.
+
+    A payload leaves the list in the same transaction in which its events are appended; they keep the time of the first arrival.
+    """
+    counts = {"recovered": 0, "remaining": 0, "events": 0}
+    after = 0
+    while page := await _page(services, after):
+        after = page[-1].pos
+        for recorded in page:
+            if channel_id in ("", recorded.entry.channel):
+                await _again(services, recorded, counts)
+    return counts
+
+
+async def _page(services: Services, after: int) -> list[Recorded]:
+    return await services.store.view(lambda tx: tx.stream.quarantined(after, _PAGE))
+
+
+async def _again(services: Services, recorded: Recorded, counts: dict[str, int]) -> None:
+    entries = _read(services.channels.get(recorded.entry.channel), recorded, services.config.public_url)
+
+    async def keep(tx: Transaction) -> None:
+        await tx.stream.append(entries)
+        await tx.stream.mark_reprocessed(recorded.pos)
+
+    if not entries:
+        counts["remaining"] += 1
+        return
+    await services.store.transact(keep)
+    counts["recovered"] += 1
+    counts["events"] += len(entries)
+
+
+def _read(channel: Channel | None, recorded: Recorded, public_url: str) -> list[Entry]:
+    """The events of a payload; none if it still cannot be read."""
+    if channel is None:
+        return []
+    request = Request(
+        method="POST",
+        url=f"{public_url}/webhooks/{channel.id}",
+        headers={"content-type": "application/json"},
+        body=recorded.entry.raw,
+        received_at=recorded.entry.at,
+    )
+    events = read_events(channel, request)
+    if any(isinstance(event, PayloadQuarantined) for event in events):
+        return []
+    return [entry_of(channel.id, event, request) for event in events]

@@ -1,0 +1,87 @@
+"""The configured channels, and how their deliveries add up."""
+
+import msgspec
+
+from connectors.event import PayloadQuarantined
+from gateway.intake import Outcome
+from gateway.services import Channel
+from gateway.web.route import Call, Input, Nothing
+from gateway.web.shapes import ChannelView, Page, QuarantineView, ReconcileView
+
+_QUARANTINE_PAGE = 100
+
+
+class QuarantineQuery(Input, frozen=True, kw_only=True):
+    after: str = ""
+
+
+async def list_channels(call: Call[Nothing, Nothing]) -> Page[ChannelView]:
+    """All channels with what they can carry."""
+    base = call.services.config.public_url
+    views = [_view(channel, base) for _, channel in sorted(call.services.channels.items())]
+    return Page(items=views, as_of_pos=await call.view(lambda tx: tx.stream.head()))
+
+
+async def list_quarantine(call: Call[Nothing, QuarantineQuery]) -> Page[QuarantineView]:
+    """Payloads that could not be read, oldest first; ``sportello reprocess`` tries again."""
+    audience = f"quarantine {call.principal.agent.id}"
+    after = call.state.cursors.open(call.query.after, audience)
+    found = await call.view(lambda tx: tx.stream.quarantined(after, _QUARANTINE_PAGE + 1))
+    items = [
+        QuarantineView(
+            pos=recorded.pos,
+            at=recorded.entry.at,
+            channel=recorded.entry.channel,
+            why=_why(recorded.entry.data),
+            size=len(recorded.entry.raw),
+        )
+        for recorded in found[:_QUARANTINE_PAGE]
+    ]
+    more = len(found) > _QUARANTINE_PAGE
+    return Page(
+        items=items,
+        next=call.state.cursors.seal(items[-1].pos, audience) if more else None,
+        as_of_pos=await call.view(lambda tx: tx.stream.head()),
+    )
+
+
+async def reconcile(call: Call[Nothing, Nothing]) -> Page[ReconcileView]:
+    """Does everything that came in add up? Counted since this process started."""
+    metrics = call.services.metrics
+    quarantined = await call.view(lambda tx: tx.stream.quarantined(0, 10_000))
+    waiting = [recorded.entry.channel for recorded in quarantined]
+    views = []
+    for channel in sorted(call.services.channels):
+        received = int(metrics.registry.get_sample_value("sportello_received_total", {"channel": channel}) or 0)
+        counts = {
+            outcome: int(metrics.registry.get_sample_value("sportello_inbound_total", {"channel": channel, "outcome": outcome}) or 0)
+            for outcome in Outcome
+        }
+        views.append(
+            ReconcileView(
+                channel=channel,
+                received=received,
+                appended=counts[Outcome.APPENDED],
+                duplicates=counts[Outcome.DUPLICATE],
+                quarantined=counts[Outcome.QUARANTINED],
+                refused=counts[Outcome.REFUSED],
+                balanced=received == sum(counts.values()),
+                waiting_for_reprocess=waiting.count(channel),
+            )
+        )
+    return Page(items=views, as_of_pos=await call.view(lambda tx: tx.stream.head()))
+
+
+def _view(channel: Channel, base: str) -> ChannelView:
+    return ChannelView(
+        id=channel.id,
+        kind=channel.connector.kind,
+        title=channel.title,
+        enabled=channel.enabled,
+        webhook_url=f"{base}/webhooks/{channel.id}",
+        capabilities=channel.connector.capabilities,
+    )
+
+
+def _why(data: bytes) -> str:
+    return msgspec.json.decode(data, type=PayloadQuarantined).why

@@ -1,0 +1,128 @@
+"""The addresses outside the agents' API: providers, visitors, operators, pages, and the feed."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.web import chat, feed, health, pages, webhooks
+from gateway.web.route import PREFIX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address outside the agents' API: it speaks for itself."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    tag: str
+    #: Status -> meaning.
+    answers: dict[int, str]
+    body: type[Any] | None = None
+    response: type[Any] | None = None
+    #: A page or file for browsers: not part of the API's description.
+    hidden: bool = False
+
+
+def _page(path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Endpoint:
+    return Endpoint(method="GET", path=path, handler=handler, summary="", tag="Pages", answers={}, hidden=True)
+
+
+_HOOK_ANSWERS: Final = {
+    200: "Taken: it is durable.",
+    403: "Not from the provider.",
+    404: "No such channel.",
+    413: "Too large.",
+    503: "Try again.",
+}
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="GET",
+        path=f"{PREFIX}/feed",
+        handler=feed.feed,
+        tag="Feed",
+        summary="Follow events from a position: WebSocket, or Server-Sent Events",
+        answers={101: "WebSocket.", 200: "Server-Sent Events."},
+    ),
+    Endpoint(
+        method="POST",
+        path="/webhooks/{channel}",
+        handler=webhooks.webhook,
+        summary="A provider delivers",
+        tag="Providers",
+        answers=_HOOK_ANSWERS,
+    ),
+    Endpoint(
+        method="GET",
+        path="/webhooks/{channel}",
+        handler=webhooks.webhook,
+        summary="A provider checks the address",
+        tag="Providers",
+        answers=_HOOK_ANSWERS,
+    ),
+    Endpoint(
+        method="POST",
+        path="/chat/v1/{channel}/sessions",
+        handler=chat.new_session,
+        summary="A visitor begins",
+        tag="Visitors",
+        answers={201: "The visitor's token."},
+        body=chat.NewVisitor,
+        response=chat.VisitorSession,
+    ),
+    Endpoint(
+        method="OPTIONS",
+        path="/chat/v1/{channel}/sessions",
+        handler=chat.preflight,
+        summary="May this page show the chat?",
+        tag="Visitors",
+        answers={204: "It may."},
+    ),
+    Endpoint(
+        method="GET",
+        path="/chat/v1/{channel}/socket",
+        handler=chat.socket,
+        summary="A visitor's WebSocket",
+        tag="Visitors",
+        answers={101: "WebSocket."},
+    ),
+    Endpoint(
+        method="GET",
+        path="/healthz",
+        handler=health.healthz,
+        summary="Is the process alive?",
+        tag="Operators",
+        answers={200: "It is."},
+        response=health.Health,
+    ),
+    Endpoint(
+        method="GET",
+        path="/readyz",
+        handler=health.readyz,
+        summary="Can it work?",
+        tag="Operators",
+        answers={200: "It can.", 503: "The database does not answer."},
+        response=health.Health,
+    ),
+    Endpoint(
+        method="GET",
+        path="/metrics",
+        handler=health.metrics,
+        summary="Figures for Prometheus",
+        tag="Operators",
+        answers={200: "Text in Prometheus' format."},
+    ),
+    _page("/", pages.root),
+    _page("/inbox", pages.with_slash),
+    _page("/inbox/{file:.*}", pages.inbox),
+    _page("/{page:shop|phone}", pages.with_slash),
+    _page("/{page:shop|phone}/{file:.*}", pages.demo_page),
+    _page("/widget.js", pages.widget),
+    _page("/favicon.ico", pages.favicon),
+    _page("/api/docs", pages.docs),
+    _page("/api/docs/{file:docs\\.(?:js|css)}", pages.docs),
+)

@@ -1,0 +1,119 @@
+"""Files: uploads by agents, and all that people sent. Their type is what their bytes say; a browser may show four kinds of pictures."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+
+from gateway.files import INLINE_TYPES, TooLarge
+from gateway.web.dispatch import BODY_SECONDS
+from gateway.web.errors import Refusal, not_found
+from gateway.web.idempotency import mismatch
+from gateway.web.route import Call, Nothing
+from gateway.web.shapes import FileView
+from storage.ids import derive_id
+from storage.protocol import Transaction
+from storage.record import StoredFile
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME_HEADER: Final = "X-File-Name"
+_NAME_CHARS: Final = 200
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069/\\]")
+_CHUNK: Final = 64 * 1024
+_UPLOAD_SECONDS: Final = 10 * BODY_SECONDS
+
+
+async def upload(call: Call[Nothing, Nothing]) -> FileView:
+    """Keep a file, to be sent with a reply. The body is the file; its name comes percent-encoded in ``X-File-Name``."""
+    limit = call.services.config.media.max_bytes
+    if (call.request.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(_UPLOAD_SECONDS):
+            saved = await call.services.files.save_stream(_chunks(call.request), limit)
+    except TooLarge as error:
+        raise _too_large(error.limit) from None
+    if not saved.size:
+        raise Refusal(422, "empty", "The file is empty.")
+    name = file_name(call.request.headers.get(_NAME_HEADER, ""))
+    file = StoredFile(
+        # Without the time, so that a repeated Idempotency-Key means the same file.
+        id=derive_id("med", _EPOCH, call.command_id),
+        sha256=saved.sha256,
+        mime=saved.mime,
+        name=name,
+        size=saved.size,
+        created_at=call.now,
+        uploader=call.principal.agent.id,
+    )
+
+    async def keep(tx: Transaction) -> StoredFile:
+        known = await tx.files.get(file.id)
+        if known is None:
+            await tx.files.put(file)
+        return known or file
+
+    kept = await call.transact(keep)
+    if kept.sha256 != file.sha256:
+        raise mismatch()
+    return FileView(id=kept.id, mime=kept.mime, size=kept.size, name=kept.name)
+
+
+async def download(call: Call[Nothing, Nothing]) -> web.StreamResponse:
+    """The bytes of a file that the caller may see."""
+    who = call.principal
+
+    async def work(tx: Transaction) -> StoredFile:
+        file = await tx.files.get(call.path("id"))
+        if file is None:
+            raise not_found()
+        if file.conversation_id:
+            seen = await tx.conversations.get(file.conversation_id, who.scope) is not None
+        else:
+            seen = file.uploader == who.agent.id
+        if not seen:
+            raise not_found()
+        return file
+
+    return serve(call, await call.view(work))
+
+
+def serve(call: Call[Nothing, Nothing], file: StoredFile) -> web.StreamResponse:
+    """A file as a response that no browser will take for a page."""
+    path = call.services.files.path(file.sha256)
+    if not path.is_file():
+        raise not_found()
+    inline = file.mime in INLINE_TYPES
+    return web.FileResponse(
+        path,
+        headers={
+            "Content-Type": file.mime if inline else "application/octet-stream",
+            "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(file.name or file.id, safe='')}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Cache-Control": "private, max-age=86400, immutable",
+        },
+    )
+
+
+def file_name(header: str) -> str:
+    """A harmless name out of a percent-encoded header: no folders, no control or direction characters."""
+    try:
+        name = unquote(header, errors="strict").replace("\\", "/").rsplit("/", 1)[-1]
+        name.encode()
+    except UnicodeError:
+        return ""
+    return _UNSAFE.sub("", name).strip(". ")[:_NAME_CHARS]
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, "too_large", f"A file may have at most {limit} bytes.")
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        yield chunk

@@ -1,0 +1,44 @@
+"""Keys derived from the server's secret, and signed cursors."""
+
+import base64
+import hmac
+from typing import Final
+
+from config.secret import Secret
+from gateway.web.errors import Refusal
+
+_CURSOR_CHARS: Final = 200
+_TAG_BYTES: Final = 12
+
+
+def derive_key(secret: Secret, purpose: str) -> bytes:
+    """A key of its own for each purpose, so that a signature for one is worth nothing for another. 32 bytes."""
+    return hmac.digest(secret.reveal().encode(), b"sportello:" + purpose.encode(), "sha256")
+
+
+class Cursors:
+    """Opaque places in a list, bound to who asked and what for."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._key = derive_key(secret, "cursor")
+
+    def seal(self, place: int, audience: str) -> str:
+        """The cursor for ``place``, of use only to the same ``audience`` (principal and list)."""
+        body = f"{place:x}"
+        return f"{body}.{self._tag(body, audience)}"
+
+    def open(self, cursor: str, audience: str) -> int:
+        """The place. An empty cursor is 0. Raises Refusal for anything that we did not seal for this audience."""
+        if not cursor:
+            return 0
+        body, _, tag = cursor.partition(".")
+        genuine = len(cursor) <= _CURSOR_CHARS and hmac.compare_digest(
+            tag.encode("utf-8", "surrogatepass"), self._tag(body, audience).encode()
+        )
+        if not genuine:
+            raise Refusal(400, "bad_cursor", "This cursor was not given out by this list, or not to you. Start without one.", field="after")
+        return int(body, 16)
+
+    def _tag(self, body: str, audience: str) -> str:
+        digest = hmac.digest(self._key, f"{audience}\x00{body}".encode("utf-8", "surrogatepass"), "sha256")
+        return base64.urlsafe_b64encode(digest[:_TAG_BYTES]).decode()

@@ -1,0 +1,79 @@
+"""What the handlers of one gateway share; found in the application under one typed key."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from gateway.passwords import Passwords
+from gateway.services import Channel, Services
+from gateway.web.signing import Cursors
+from gateway.web.throttle import Throttle
+
+
+class Background:
+    """Small tasks that outlive their request; awaited or cancelled when the gateway stops."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` beside everything else."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self, seconds: float) -> None:
+        """Give what runs some time, then cancel it."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebState:
+    """Built by ``gateway.app.create_app``."""
+
+    services: Services
+    #: Shop and phone pages are shown, and the web chat accepts the gateway's own pages.
+    demo: bool
+    #: The enabled web chats, with their secrets.
+    chats: Mapping[str, Channel]
+    cursors: Cursors
+    passwords: Passwords
+    #: Attempts to log in, by account and address together.
+    login_throttle: Throttle
+    #: Failures to log in, by address and by account.
+    flood_throttle: Throttle
+    #: New visitors, by address.
+    visitor_throttle: Throttle
+    background: Background = field(default_factory=Background)
+    #: Set when the gateway stops: open sockets close with 1012, so that browsers come back.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def origin(self) -> str:
+        """The gateway's own origin, for example ``https://chat.example.org``."""
+        return origin_of(self.services.config.public_url)
+
+    @property
+    def secure(self) -> bool:
+        """Is the gateway reached by https?"""
+        return self.origin.startswith("https://")
+
+
+STATE: Final = web.AppKey("state", WebState)
+
+
+def origin_of(url: str) -> str:
+    """``scheme://host[:port]`` of an address, in lower case and without a default port; empty if it has none."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" if parts.port in (None, default) else f"{parts.scheme}://{host}:{parts.port}"

@@ -1,0 +1,58 @@
+"""Where providers deliver. The answer says "taken" only when it is durable, and says nothing else: empty bodies, one 404 for all."""
+
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from connectors.contract import Request
+from gateway.intake import Outcome, acknowledge, take_in
+from gateway.services import Services
+from gateway.web.dispatch import read_body, refuse_encoded
+from gateway.web.errors import Refusal
+from gateway.web.state import STATE
+from storage.errors import StorageError
+
+_RETRY: Final = {"Retry-After": "5"}
+
+
+async def webhook(request: web.Request) -> web.Response:
+    """``POST|GET /webhooks/{channel}``."""
+    state = request.app[STATE]
+    channel = state.services.channels.get(request.match_info["channel"])
+    if channel is None or not channel.enabled:
+        return web.Response(status=404)
+    try:
+        refuse_encoded(request)
+        body = await read_body(request)
+    except Refusal as refusal:
+        return web.Response(status=refusal.status)
+    except web.HTTPRequestEntityTooLarge:
+        return web.Response(status=413)
+    except TimeoutError:
+        return web.Response(status=408)
+    try:
+        receipt = await take_in(state.services, channel, provider_request(state.services, request, body))
+    except StorageError as error:
+        structlog.get_logger("web").warning("a webhook could not be stored", channel=channel.id, error=type(error).__name__)
+        return web.Response(status=503, headers=_RETRY)
+    if receipt.outcome is Outcome.REFUSED:
+        return web.Response(status=403)
+    state.background.start(acknowledge(channel, receipt))
+    return web.Response(status=200)
+
+
+def provider_request(services: Services, request: web.Request, body: bytes, extra: dict[str, str] | None = None) -> Request:
+    """The same request in the connectors' words, with the address that the provider was given and not the one it claims."""
+    headers: dict[str, str] = {}
+    for raw_name, value in request.headers.items():
+        name = raw_name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(
+        method=request.method,
+        url=services.config.public_url + request.path_qs,
+        headers={**headers, **(extra or {})},
+        body=body,
+        query={name: request.query[name] for name in request.query},
+        received_at=services.clock(),
+    )

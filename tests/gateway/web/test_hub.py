@@ -1,0 +1,92 @@
+"""The hub: whoever joins gets what lies between their own reading and the shared one, once."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.hub import CursorLost, Hub, Overrun
+from gateway.wiring import open_gateway
+from storage.protocol import Store
+from storage.record import Entry, Recorded
+from tests.support.gateway import gateway_config
+
+_AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_gateway(gateway_config(tmp_path, {}), workers=False) as services:
+        yield services.store
+
+
+@contextlib.asynccontextmanager
+async def _running(hub: Hub) -> AsyncIterator[Hub]:
+    task = asyncio.create_task(hub.run())
+    try:
+        yield hub
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _append(store: Store, count: int, hub: Hub) -> int:
+    """Append, and wait until the hub has handed it out."""
+    entries = [Entry(type="test.counted", data=b"{}", partition=0, at=_AT, queues=("*",)) for _ in range(count)]
+    last = (await store.append(entries))[-1].pos
+    async with asyncio.timeout(10):
+        while True:
+            if hub.pos >= last:
+                return last
+            await asyncio.sleep(0.005)
+
+
+def _positions(batch: list[Recorded]) -> list[int]:
+    return [recorded.pos for recorded in batch]
+
+
+async def test_what_comes_between_reading_and_joining_is_not_lost(store: Store) -> None:
+    async with _running(Hub(store)) as hub:
+        await _append(store, 3, hub)
+        async with contextlib.aclosing(hub.follow(0)) as feed:
+            assert _positions(await anext(feed)) == [1, 2, 3]
+            # The feed has read up to the head and not joined yet.
+            await _append(store, 2, hub)
+            assert hub.subscribers == 0
+            assert _positions(await asyncio.wait_for(anext(feed), 5)) == [4, 5]
+            joined = asyncio.ensure_future(anext(feed))
+            await _append(store, 1, hub)
+            assert _positions(await asyncio.wait_for(joined, 5)) == [6]
+        assert hub.subscribers == 0
+
+
+async def test_a_burst_beyond_the_buffer_is_caught_up_from_the_store(store: Store) -> None:
+    async with _running(Hub(store, buffer=10)) as hub:
+        await _append(store, 1, hub)
+        async with contextlib.aclosing(hub.follow(1)) as feed:
+            joined = asyncio.ensure_future(anext(feed))
+            await _append(store, 1, hub)
+            found = _positions(await asyncio.wait_for(joined, 5))
+            await _append(store, 40, hub)
+            while len(found) < 41:
+                found += _positions(await asyncio.wait_for(anext(feed), 5))
+        assert found == list(range(2, 43))
+
+
+async def test_who_is_hopelessly_behind_is_told_so(store: Store) -> None:
+    async with _running(Hub(store, buffer=10, max_behind=20)) as hub:
+        await _append(store, 30, hub)
+        with pytest.raises(CursorLost, match="behind"):
+            await anext(hub.follow(5))
+        with pytest.raises(CursorLost, match="ahead"):
+            await anext(hub.follow(31))
+        async with contextlib.aclosing(hub.follow(30)) as feed:
+            joined = asyncio.ensure_future(anext(feed))
+            await _append(store, 1, hub)
+            assert _positions(await asyncio.wait_for(joined, 5)) == [31]
+            await _append(store, 40, hub)
+            with pytest.raises(Overrun):
+                await asyncio.wait_for(anext(feed), 5)
