@@ -30,6 +30,7 @@ def create_app(services: Services, *, demo: bool = False) -> web.Application:
     app = web.Application(middlewares=[answer_errors], client_max_size=services.config.server.max_body)
     app[STATE] = WebState(
         services=services,
+        started=services.clock(),
         demo=demo,
         chats=chat_channels(services),
         cursors=Cursors(services.config.server.secret_key),

@@ -50,7 +50,7 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
                 raise TypeError("a stream cannot be kept")
             return response
 
-        return await idempotency.once(store, principal, key, mark, now, work)
+        return await idempotency.once(store, principal, key, mark, now, state.started, work)
 
     return handle
 

@@ -16,7 +16,7 @@ from storage.record import SavedReply
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-#: A reservation older than this belongs to a process that died; the work is done again, with the same ids.
+#: A reservation older than this, or than this process, belongs to one that died; the work is done again, with the same ids.
 _ABANDONED: Final = timedelta(seconds=60)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,10 +54,14 @@ async def same(store: Store, principal: str, key: str, mark: str, now: datetime)
 
 
 async def once(
-    store: Store, principal: str, key: str, mark: str, now: datetime, work: Callable[[], Awaitable[web.Response]]
+    store: Store, principal: str, key: str, mark: str, now: datetime, started: datetime, work: Callable[[], Awaitable[web.Response]]
 ) -> web.Response:
-    """Do ``work``, or repeat its first answer. Raises Refusal 422 ``idempotency_mismatch``, 409 ``idempotency_running``."""
-    saved = await store.transact(lambda tx: _reserve(tx, principal, key, mark, now))
+    """Do ``work``, or repeat its first answer. ``started``: when this process began; what is reserved since before it, nobody works on.
+
+    Raises Refusal 422 ``idempotency_mismatch``, 409 ``idempotency_running``.
+    """
+    abandoned = max(started, now - _ABANDONED)
+    saved = await store.transact(lambda tx: _reserve(tx, principal, key, mark, now, abandoned))
     if saved is not None:
         return _repeat(saved, mark)
     try:
@@ -73,9 +77,9 @@ async def once(
     return response
 
 
-async def _reserve(tx: Transaction, principal: str, key: str, mark: str, now: datetime) -> SavedReply | None:
+async def _reserve(tx: Transaction, principal: str, key: str, mark: str, now: datetime, abandoned: datetime) -> SavedReply | None:
     saved = await tx.requests.begin(principal, key, mark, now)
-    if saved is not None and saved.status == 0 and saved.fingerprint == mark and saved.at + _ABANDONED < now:
+    if saved is not None and saved.status == 0 and saved.fingerprint == mark and saved.at < abandoned:
         await tx.requests.release(principal, key)
         saved = await tx.requests.begin(principal, key, mark, now)
     return saved

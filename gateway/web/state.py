@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -39,6 +40,8 @@ class WebState:
     """Built by ``gateway.app.create_app``."""
 
     services: Services
+    #: When this process began.
+    started: datetime
     #: Shop and phone pages are shown, and the web chat accepts the gateway's own pages.
     demo: bool
     #: The enabled web chats, with their secrets.

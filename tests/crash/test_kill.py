@@ -215,7 +215,7 @@ async def test_a_crash_at_each_step_of_a_sending(shop: Shop, point: str, deliver
     await shop.gateway.start()
     await deliver(shop, update(900, user, "Is it open?"))
     async with asyncio.timeout(10):
-        while not (page := await call(shop, "GET", "/conversations?state=open"))["items"]:
+        while not (page := await call(shop, "GET", "/conversations?state=open"))["items"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     path = f"/conversations/{page['items'][0]['id']}/messages"
     poster = asyncio.create_task(call(shop, "POST", path, json={"text": "Yes."}, headers={"Idempotency-Key": "one"}))

@@ -1,0 +1,145 @@
+"""Bytes of files, by their content: ``<data_dir>/media/ab/abcdef…``. What is written is complete and durable before its name exists."""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterable, Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+#: Media types that a browser may show in the page; all others are downloads.
+INLINE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+UNKNOWN_TYPE: Final = "application/octet-stream"
+
+#: (offset, bytes) pairs that must all match -> media type. SVG and HTML are missing on purpose: they can carry scripts.
+_SIGNATURES: Final[tuple[tuple[tuple[tuple[int, bytes], ...], str], ...]] = (
+    (((0, b"\x89PNG\r\n\x1a\n"),), "image/png"),
+    (((0, b"\xff\xd8\xff"),), "image/jpeg"),
+    (((0, b"GIF87a"),), "image/gif"),
+    (((0, b"GIF89a"),), "image/gif"),
+    (((0, b"RIFF"), (8, b"WEBP")), "image/webp"),
+    (((0, b"RIFF"), (8, b"WAVE")), "audio/wav"),
+    (((0, b"OggS"),), "audio/ogg"),
+    (((0, b"ID3"),), "audio/mpeg"),
+    (((0, b"\xff\xfb"),), "audio/mpeg"),
+    (((0, b"\xff\xf3"),), "audio/mpeg"),
+    (((0, b"#!AMR"),), "audio/amr"),
+    (((0, b"fLaC"),), "audio/flac"),
+    (((4, b"ftypM4A"),), "audio/mp4"),
+    (((4, b"ftypqt"),), "video/quicktime"),
+    (((4, b"ftyp"),), "video/mp4"),
+    (((0, b"\x1aE\xdf\xa3"),), "video/webm"),
+    (((0, b"%PDF-"),), "application/pdf"),
+    (((0, b"PK\x03\x04"),), "application/zip"),
+    (((0, b"\x1f\x8b\x08"),), "application/gzip"),
+)
+
+
+class TooLarge(Exception):
+    """The file is larger than allowed; nothing was kept."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the file is larger than {limit} bytes")
+        self.limit = limit
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """A file that is durably here."""
+
+    #: Hex; the same content always has the same one.
+    sha256: str
+    #: By signature, never by claim.
+    mime: str
+    size: int
+
+
+def detect_type(head: bytes) -> str:
+    """Media type by the first bytes (16 suffice); ``application/octet-stream`` if unknown, and for SVG, HTML and all text."""
+    for marks, mime in _SIGNATURES:
+        if all(head[offset : offset + len(mark)] == mark for offset, mark in marks):
+            return mime
+    return UNKNOWN_TYPE
+
+
+class FileStore:
+    """Files under one folder. Who may see a file is the database's business, not this one's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._incoming = folder / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        # What a crash left half-written has no name that anybody knows.
+        for leftover in self._incoming.iterdir():
+            leftover.unlink(missing_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        """Where the bytes with this hash lie. Raises ValueError for what is no hash."""
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise ValueError("not a SHA-256 in lower-case hex")
+        return self._folder / sha256[:2] / sha256
+
+    async def save(self, data: bytes) -> Saved:
+        """Keep ``data``; returns when it is durable."""
+        return await asyncio.to_thread(self._save_bytes, data)
+
+    async def save_stream(self, chunks: AsyncIterable[bytes], max_bytes: int) -> Saved:
+        """Keep what ``chunks`` give, without holding it in memory. Raises TooLarge, or what ``chunks`` raises; then nothing is kept."""
+        handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=self._incoming)
+        temporary = Path(name)
+        try:
+            digest, size, head = hashlib.sha256(), 0, b""
+            with os.fdopen(handle, "wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > max_bytes:
+                        raise TooLarge(max_bytes)
+                    head += chunk[: max(0, 16 - len(head))]
+                    digest.update(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_flush, file.fileno(), file.flush)
+            await asyncio.to_thread(self._publish, temporary, digest.hexdigest())
+        finally:
+            await asyncio.to_thread(temporary.unlink, missing_ok=True)
+        return Saved(sha256=digest.hexdigest(), mime=detect_type(head), size=size)
+
+    async def read(self, sha256: str) -> bytes:
+        """The bytes. Raises FileNotFoundError."""
+        return await asyncio.to_thread(self.path(sha256).read_bytes)
+
+    def _save_bytes(self, data: bytes) -> Saved:
+        handle, name = tempfile.mkstemp(dir=self._incoming)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                _flush(file.fileno(), file.flush)
+            sha256 = hashlib.sha256(data).hexdigest()
+            self._publish(temporary, sha256)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return Saved(sha256=sha256, mime=detect_type(data[:16]), size=len(data))
+
+    def _publish(self, temporary: Path, sha256: str) -> None:
+        target = self.path(sha256)
+        fresh_folder = not target.parent.exists()
+        target.parent.mkdir(exist_ok=True)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+        if fresh_folder:
+            _sync_folder(self._folder)
+
+
+def _flush(descriptor: int, flush: Callable[[], None]) -> None:
+    flush()
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,42 @@
+"""The gateway's own secret key: given by the operator, or made once and kept beside the data."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from config import Secret
+
+FILE: Final = "secret.key"
+_BYTES: Final = 32
+
+
+class BadKey(Exception):
+    """The key file cannot be used; the message says what to do."""
+
+
+def secret_key(data_dir: Path) -> Secret:
+    """The key in ``data_dir/secret.key``, made if there is none. Raises BadKey."""
+    path = data_dir / FILE
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read(path)
+    except OSError as error:
+        raise BadKey(f"{path} cannot be made ({error.strerror}): the folder has to be ours to write") from error
+    key = secrets.token_hex(_BYTES)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    return Secret(key)
+
+
+def _read(path: Path) -> Secret:
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadKey(f"{path} cannot be read: it has to be a text file that belongs to the user who runs Sportello") from error
+    if len(key) < _BYTES:
+        raise BadKey(f"{path} holds fewer than {_BYTES} characters: remove it and a new key is made (visitors begin new chats then)")
+    return Secret(key)

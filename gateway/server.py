@@ -1,0 +1,168 @@
+"""Serves a gateway over HTTP until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+from msgspec.structs import replace
+
+from config import Config
+from gateway.admin import Admin, listen_for_orders
+from gateway.app import create_app
+from gateway.crashpoint import CrashPoints
+from gateway.reprocess import reprocess
+from gateway.services import Services
+from gateway.wiring import open_gateway
+
+#: Requests under way get so long to end when the server stops; the workers have their own time after it.
+DRAIN_SECONDS: Final = 3.0
+_BACKLOG: Final = 1024
+
+
+class DiskLost(Exception):
+    """The disk can no longer be trusted: what it said was kept may not be. The process has to end, and be started anew."""
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+async def _nothing(services: Services) -> None:
+    del services
+
+
+def _as_it_is(config: Config) -> Config:
+    return config
+
+
+def _no_more(app: web.Application) -> None:
+    del app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What differs between a plain server, the demo and a test."""
+
+    #: The demo's pages are shown.
+    demo: bool = False
+    #: The last word on the configuration, once the port is known.
+    prepare: Callable[[Config], Config] = _as_it_is
+    #: Adds to the application before it starts.
+    mount: Callable[[web.Application], None] = _no_more
+    #: Called when requests are answered.
+    ready: Callable[[Services], Awaitable[None]] = _nothing
+    crash: CrashPoints = field(default_factory=CrashPoints)
+
+
+async def run_gateway(config: Config, occasion: Occasion | None = None, stop: asyncio.Event | None = None) -> None:
+    """Serve until ``stop`` is set; without one, until SIGTERM or SIGINT. What was begun may end, within 10 s.
+
+    Raises CannotListen, DiskLost, and what ``open_gateway`` raises; then nothing is left open.
+    """
+    occasion = occasion or Occasion()
+    end = _End()
+    with contextlib.closing(bind(config)) as listener, _signals(end, wanted=stop is None):
+        config = occasion.prepare(_with_port(config, listener))
+        async with open_gateway(config, crash=occasion.crash, on_fatal=end.fail) as services, _orders(services):
+            runner = web.AppRunner(_application(services, occasion), access_log=None, shutdown_timeout=DRAIN_SECONDS)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener).start()
+                structlog.get_logger("server").info("ready", url=config.public_url, channels=sorted(services.channels))
+                await occasion.ready(services)
+                await end.wait(stop)
+                structlog.get_logger("server").info("stopping")
+            finally:
+                await runner.cleanup()
+    end.raise_failure()
+
+
+class _End:
+    """Why and when the gateway stops."""
+
+    def __init__(self) -> None:
+        self._told = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def tell(self) -> None:
+        """Stop in good order."""
+        self._told.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop because the disk failed."""
+        structlog.get_logger("server").critical("the disk can no longer be trusted; ending", error=str(error))
+        self._failure = error
+        self._told.set()
+
+    async def wait(self, stop: asyncio.Event | None) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._told, stop) if event is not None]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise DiskLost(f"the disk failed ({self._failure}): check it, then start again; what was answered is kept") from self._failure
+
+
+@contextlib.contextmanager
+def _signals(end: _End, *, wanted: bool) -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT) if wanted else ()
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, end.tell)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket: made before anything else, so that a port in use is found before the database is touched."""
+    host, port = config.server.host, config.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # Python adds the address to the system's words.
+        reason = (error.strerror or "not possible").split(" (while", 1)[0].lower()
+        raise CannotListen(
+            f"cannot listen on {host}:{port} ({reason}): choose another port by --port, or stop the program that uses it"
+        ) from error
+
+
+def _with_port(config: Config, listener: socket.socket) -> Config:
+    """Port 0 becomes the one that was given."""
+    return replace(config, server=replace(config.server, port=listener.getsockname()[1]))
+
+
+def _application(services: Services, occasion: Occasion) -> web.Application:
+    app = create_app(services, demo=occasion.demo)
+    occasion.mount(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _orders(services: Services) -> AsyncIterator[None]:
+    admin = admin_of(services)
+    async with listen_for_orders(admin, Path(services.config.data_dir)):
+        yield
+
+
+def admin_of(services: Services) -> Admin:
+    """The command line's way into this gateway."""
+
+    async def again(channel: str) -> dict[str, int]:
+        return await reprocess(services, channel)
+
+    return Admin(store=services.store, router=services.router, clock=services.clock, public_url=services.config.public_url, reprocess=again)

@@ -1,0 +1,56 @@
+"""What handlers and workers are given: built once in ``gateway.wiring``, never changed, never global."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from config.model import Config
+from connectors.contract import Client, Connector
+from gateway.crashpoint import CrashPoints
+from gateway.files import FileStore
+from gateway.hub import Hub
+from gateway.metrics import Metrics
+from routing.router import Router
+from storage.protocol import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One configured instance of a connector, ready to use."""
+
+    #: The name of its section in the configuration, and its place in ``/webhooks/{id}``.
+    id: str
+    #: What people call it.
+    title: str
+    enabled: bool
+    connector: Connector[Any]
+    #: An instance of ``connector.settings``.
+    settings: Any
+    client: Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The running gateway's organs."""
+
+    #: With ``server.secret_key`` filled and ``public_url`` right even for port 0.
+    config: Config
+    store: Store
+    router: Router
+    channels: Mapping[str, Channel]
+    #: Fans committed events out to open feeds.
+    hub: Hub
+    files: FileStore
+    metrics: Metrics
+    #: Set whenever a reply may have become due.
+    outbox_wake: asyncio.Event
+    #: Set whenever a file may have become due.
+    media_wake: asyncio.Event
+    #: Aware UTC.
+    clock: Callable[[], datetime]
+    data_dir: Path
+    #: Where tests can have the process killed; does nothing otherwise.
+    crash: CrashPoints = field(default_factory=CrashPoints)

@@ -1,0 +1,1 @@
+"""Background workers: each a loop over something durable."""

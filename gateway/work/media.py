@@ -1,0 +1,124 @@
+"""Fetches files that people sent, after the message itself is safe. A file that cannot be had is said so in the message."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from connectors.contract import FetchedMedia, MediaFetcher
+from gateway.fetch import GuardedFetcher
+from gateway.services import Services
+from gateway.work.actor import GATEWAY, command_id
+from routing.command import MediaStored
+from routing.errors import Refused
+from storage.record import MediaJob, StoredFile
+
+CONCURRENCY: Final = 4
+FETCH_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 5.0
+SHORTEST_POLL: Final = 0.05
+#: Pauses between tries; after the last one the file is given up.
+BACK_OFF: Final = (
+    timedelta(seconds=2),
+    timedelta(seconds=10),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+)
+
+
+class MediaWorker:
+    """One per gateway."""
+
+    def __init__(self, services: Services, fetcher: GuardedFetcher) -> None:
+        self._services = services
+        self._fetcher = fetcher
+        self._log = structlog.get_logger("media")
+
+    async def run(self) -> None:
+        """Fetch until cancelled. Raises whatever the store raises; then the supervisor starts it again."""
+        while True:
+            self._services.media_wake.clear()
+            jobs = await self._due()
+            if jobs:
+                await asyncio.gather(*(self.handle(job) for job in jobs))
+            else:
+                await self._rest()
+
+    async def _due(self) -> list[MediaJob]:
+        now = self._services.clock()
+        return await self._services.store.view(lambda tx: tx.files.due_jobs(now, CONCURRENCY))
+
+    async def _rest(self) -> None:
+        due = await self._services.store.view(lambda tx: tx.files.next_due())
+        seconds = POLL_SECONDS if due is None else (due - self._services.clock()).total_seconds()
+        try:
+            async with asyncio.timeout(min(max(seconds, SHORTEST_POLL), POLL_SECONDS)):
+                await self._services.media_wake.wait()
+        except TimeoutError:
+            return
+
+    async def handle(self, job: MediaJob) -> None:
+        """One try of one file."""
+        fetched = await self._fetch(job)
+        if fetched.data and len(fetched.data) <= self._services.config.media.max_bytes:
+            await self._store(job, fetched)
+            self._services.metrics.media.labels(job.channel, "stored").inc()
+        elif fetched.retry and job.attempts < len(BACK_OFF):
+            later = replace(job, attempts=job.attempts + 1, next_at=self._services.clock() + BACK_OFF[job.attempts])
+            await self._services.store.transact(lambda tx: tx.files.put_job(later))
+            self._services.metrics.media.labels(job.channel, "retry").inc()
+            self._log.info("file not fetched yet", job=job.id, channel=job.channel, problem=fetched.problem)
+        else:
+            problem = fetched.problem or ("the file is too large" if fetched.data else "the file is empty")
+            await self._finish(job, None, problem)
+            self._services.metrics.media.labels(job.channel, "given_up").inc()
+            self._log.warning("file given up", job=job.id, channel=job.channel, problem=problem)
+
+    async def _fetch(self, job: MediaJob) -> FetchedMedia:
+        limit = self._services.config.media.max_bytes
+        channel = self._services.channels.get(job.channel)
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                if channel is not None and isinstance(channel.client, MediaFetcher):
+                    return await channel.client.fetch_media(job.ref, limit)
+                return await self._fetcher.fetch(job.ref, limit)
+        except TimeoutError:
+            return FetchedMedia(problem="the provider did not give the file in time", retry=True)
+        except Exception:  # noqa: BLE001 - clients promise not to raise; one file's trouble must not stop the others
+            self._log.exception("a client failed to fetch a file", job=job.id, channel=job.channel)
+            return FetchedMedia(problem="the file could not be fetched", retry=True)
+
+    async def _store(self, job: MediaJob, fetched: FetchedMedia) -> None:
+        saved = await self._services.files.save(fetched.data)
+        message = await self._services.store.view(lambda tx: tx.messages.get(job.message_id))
+        file = StoredFile(
+            id=job.id,
+            sha256=saved.sha256,
+            mime=saved.mime,
+            name=fetched.name,
+            size=saved.size,
+            created_at=self._services.clock(),
+            conversation_id=message.conversation_id if message is not None else "",
+        )
+        await self._finish(job, file, "")
+
+    async def _finish(self, job: MediaJob, file: StoredFile | None, problem: str) -> None:
+        command = MediaStored(
+            id=command_id(self._services.clock()),
+            actor=GATEWAY,
+            job_id=job.id,
+            message_id=job.message_id,
+            part=job.part,
+            file=file,
+            problem=problem,
+        )
+        try:
+            await self._services.router.handle(command)
+        except Refused as error:
+            # The message is gone, or has no such part any more: the job must not come back for ever.
+            self._log.warning("nobody wants this file", job=job.id, code=error.code)
+            await self._services.store.transact(lambda tx: tx.files.remove_job(job.id))

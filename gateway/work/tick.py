@@ -1,0 +1,64 @@
+"""The gateway's clock: wakes snoozed conversations, expires old replies, forgets old idempotency keys, refreshes gauges."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from gateway.services import Services
+from gateway.work.actor import GATEWAY, command_id
+from routing.command import ExpireReplies, Wake
+from routing.router import CONSUMER
+from storage.protocol import WHOLE, Transaction
+
+EVERY_SECONDS: Final = 1.0
+GAUGES_EVERY: Final = 5
+CLEAN_EVERY: Final = 3600
+#: The API promises that a key counts for at least so long.
+KEEP_KEYS: Final = timedelta(days=7)
+
+
+class TickWorker:
+    """Everything that happens because time passes."""
+
+    def __init__(self, services: Services, *, every: float = EVERY_SECONDS) -> None:
+        self._services = services
+        self._every = every
+
+    async def run(self) -> None:
+        """Tick until cancelled. Raises whatever the store raises; then the supervisor starts it again."""
+        count = 0
+        while True:
+            await self.tick()
+            if count % GAUGES_EVERY == 0:
+                await self.refresh_gauges()
+            if count % CLEAN_EVERY == 0:
+                await self.clean()
+            count += 1
+            await asyncio.sleep(self._every)
+
+    async def tick(self) -> None:
+        """What is due now."""
+        now = self._services.clock()
+        await self._services.router.handle(Wake(id=command_id(now), actor=GATEWAY))
+        await self._services.router.handle(ExpireReplies(id=command_id(now), actor=GATEWAY))
+
+    async def refresh_gauges(self) -> None:
+        """Figures that are cheaper to count than to keep."""
+        counts, lag = await self._services.store.view(_count)
+        self._services.metrics.route_lag.set(lag)
+        for channel in {*counts, *self._services.channels}:
+            self._services.metrics.outbox_waiting.labels(channel).set(counts.get(channel, 0))
+
+    async def clean(self) -> None:
+        """Forget what we promised to keep long enough."""
+        before = self._services.clock() - KEEP_KEYS
+        forgotten = await self._services.store.transact(lambda tx: tx.requests.forget(before))
+        if forgotten:
+            structlog.get_logger("tick").info("idempotency keys forgotten", number=forgotten)
+
+
+async def _count(tx: Transaction) -> tuple[dict[str, int], int]:
+    """Replies waiting per channel, and how many events the router is behind."""
+    return await tx.outbox.waiting_count(), await tx.stream.head() - await tx.stream.cursor(CONSUMER, WHOLE)

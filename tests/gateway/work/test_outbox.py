@@ -1,0 +1,253 @@
+"""Replies go out once, in order, at the provider's speed; every failure ends where people see it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import Failure, Limits, Sent
+from connectors.errors import FailureKind
+from connectors.event import Status
+from gateway.crashpoint import CrashPoints
+from gateway.work.outbox import OutboxWorker
+from gateway.work.pace import Pace
+from storage.record import Attempt, Message
+from tests.support.post import Office, eventually, office, running
+
+DONE = {Status.SENT, Status.FAILED, Status.EXPIRED}
+
+
+class Clock:
+    """Real time, with an offset that a test sets: back-offs need no waiting."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+
+async def settled(open_: Office, message: Message, *statuses: Status) -> Message:
+    async def look() -> Message:
+        return await open_.message(message.id)
+
+    return await eventually(look, lambda found: found.status in (statuses or DONE))
+
+
+async def attempts(open_: Office, message: Message) -> list[Attempt]:
+    return await open_.services.store.view(lambda tx: tx.outbox.attempts(message.id))
+
+
+async def outbox_status(open_: Office, message: Message) -> Status:
+    item = await open_.services.store.view(lambda tx: tx.outbox.get(message.id))
+    assert item is not None
+    return item.status
+
+
+async def test_a_reply_is_sent_and_the_attempt_is_on_record(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_, running(OutboxWorker(open_.services).run):
+        message = await open_.reply("ada", "hello", "again")
+        assert (await settled(open_, message)).status is Status.SENT
+        assert open_.provider.texts == ["hello", "again"]
+        (attempt,) = await attempts(open_, message)
+        assert (attempt.number, attempt.outcome) == (1, "sent")
+        assert attempt.finished_at is not None
+        assert open_.services.metrics.value("sportello_attempts_total", channel="post", outcome="sent") == 1
+        for provider_id in ("p1", "p2"):
+            linked = await open_.services.store.view(lambda tx, id_=provider_id: tx.messages.by_provider_id("post", id_))  # type: ignore[misc]
+            assert linked is not None
+            assert linked.id == message.id
+
+
+async def test_after_a_failure_only_the_unsent_parts_go_again(tmp_path: Path) -> None:
+    clock = Clock()
+    async with office(tmp_path, clock=clock) as open_:
+        message = await open_.reply("ada", "one", "two", "three")
+        open_.provider.answers.extend([_sent("p1"), Failure(kind=FailureKind.TRANSIENT, detail="busy")])
+        async with running(OutboxWorker(open_.services).run):
+            await settled(open_, message, Status.RETRY)
+            clock.offset = timedelta(minutes=5)
+            assert (await settled(open_, message)).status is Status.SENT
+        assert open_.provider.texts == ["one", "two", "two", "three"]
+        assert not (await open_.message(message.id)).possible_duplicate
+
+
+async def test_replies_of_one_conversation_keep_their_order_and_go_one_at_a_time(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_:
+        messages = [await open_.reply("ada", str(number)) for number in range(20)]
+        async with running(OutboxWorker(open_.services).run):
+            for message in messages:
+                await settled(open_, message)
+        assert open_.provider.texts == [str(number) for number in range(20)]
+        assert open_.provider.most_under_way == 1
+
+
+async def test_a_slow_provider_delays_only_its_own_channel(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_:
+        slow = open_.providers["post"]
+        stuck = asyncio.Event()
+        slow.answers.extend([stuck] * 30)
+        waiting = [await open_.reply(f"slow{number}", "x") for number in range(12)]
+        async with running(OutboxWorker(open_.services).run):
+            await eventually(lambda: _value(slow.under_way), lambda number: number == 8)
+            quick = await open_.reply("quick", "y", channel="other")
+            assert (await settled(open_, quick)).status is Status.SENT
+            assert slow.under_way == 8
+            # Those beyond the cap are still waiting in the database, not claimed.
+            statuses = [await outbox_status(open_, message) for message in waiting]
+            assert statuses.count(Status.SENDING) == 8
+            stuck.set()
+            for message in waiting:
+                await settled(open_, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("inexpressible", "postcards carry no such thing"), ("crash", "the connector failed: RuntimeError")]
+)
+async def test_what_cannot_be_rendered_fails_visibly_and_is_never_called(tmp_path: Path, text: str, words: str) -> None:
+    async with office(tmp_path) as open_, running(OutboxWorker(open_.services).run):
+        message = await settled(open_, await open_.reply("ada", text))
+        assert message.status is Status.FAILED
+        assert words in message.problem
+        assert open_.provider.calls == []
+
+
+async def test_a_refused_credential_pauses_the_channel_and_a_probe_resumes_it(tmp_path: Path) -> None:
+    clock = Clock()
+    async with office(tmp_path, clock=clock) as open_:
+        metrics, provider = open_.services.metrics, open_.provider
+        provider.answers.append(Failure(kind=FailureKind.AUTH, code="401"))
+        first, second = await open_.reply("ada", "one"), await open_.reply("ben", "two")
+        worker = OutboxWorker(open_.services, pause_seconds=0.5)
+        worker._paces["post"]._concurrency = 1
+        async with running(worker.run):
+            await settled(open_, first, Status.RETRY)
+            assert metrics.value("sportello_channel_paused", channel="post") == 1
+            assert len(provider.calls) == 1
+            clock.offset = timedelta(minutes=30)
+            assert (await settled(open_, first)).status is Status.SENT
+            assert (await settled(open_, second)).status is Status.SENT
+            assert metrics.value("sportello_channel_paused", channel="post") == 0
+
+
+async def test_a_request_to_slow_down_is_kept(tmp_path: Path) -> None:
+    clock = Clock()
+    async with office(tmp_path, clock=clock) as open_:
+        open_.provider.answers.append(Failure(kind=FailureKind.THROTTLED, retry_after=0.4))
+        worker = OutboxWorker(open_.services)
+        loop = asyncio.get_running_loop()
+        first, second = await open_.reply("ada", "one"), await open_.reply("ben", "two")
+        worker._paces["post"]._concurrency = 1
+        async with running(worker.run):
+            await settled(open_, first, Status.RETRY)
+            began = loop.time()
+            clock.offset = timedelta(minutes=5)
+            await settled(open_, second)
+            # Both share the channel's own bucket, so the second waited although nobody had refused it.
+            assert loop.time() - began > 0.3
+            await settled(open_, first)
+
+
+async def test_the_channels_rate_is_kept(tmp_path: Path) -> None:
+    async with office(tmp_path, limits=Limits(text=1000, rate=20.0)) as open_:
+        messages = [await open_.reply(f"s{number}", "x") for number in range(8)]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with running(OutboxWorker(open_.services).run):
+            for message in messages:
+                await settled(open_, message)
+        assert loop.time() - began >= 7 / 20
+
+
+async def test_a_call_without_an_answer_is_unknown_and_resent_with_a_mark(tmp_path: Path) -> None:
+    clock = Clock()
+    async with office(tmp_path, clock=clock) as open_:
+        open_.provider.answers.append(asyncio.Event())
+        message = await open_.reply("ada", "one")
+        async with running(OutboxWorker(open_.services, call_seconds=0.1).run):
+            await eventually(lambda: attempts(open_, message), lambda found: bool(found and found[0].outcome))
+            clock.offset = timedelta(minutes=10)
+            done = await settled(open_, message, Status.SENT)
+        assert done.possible_duplicate
+        assert [attempt.outcome for attempt in await attempts(open_, message)] == ["unknown", "sent"]
+
+
+async def test_a_client_that_raises_counts_as_unknown(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_, running(OutboxWorker(open_.services).run):
+        open_.provider.answers.append(RuntimeError("a bug in the client"))
+        message = await open_.reply("ada", "one")
+        found = await eventually(lambda: attempts(open_, message), lambda found: bool(found and found[0].outcome))
+        assert found[0].outcome == "unknown"
+
+
+async def test_what_a_crash_cut_off_is_settled_at_the_next_start(tmp_path: Path) -> None:
+    class Died(BaseException):
+        pass
+
+    def die() -> None:
+        raise Died
+
+    clock = Clock()
+    async with office(tmp_path, crash=CrashPoints("outbox.claimed", 1, die), clock=clock) as open_:
+        message = await open_.reply("ada", "one")
+        with pytest.raises(Died):
+            await OutboxWorker(open_.services).run()
+        assert await outbox_status(open_, message) is Status.SENDING
+    async with office(tmp_path, clock=clock) as open_, running(OutboxWorker(open_.services).run):
+        clock.offset = timedelta(minutes=10)
+        done = await settled(open_, message, Status.SENT)
+        assert done.possible_duplicate
+        assert open_.provider.texts == ["one"]
+
+
+async def test_a_stop_lets_calls_under_way_end(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_:
+        gate = asyncio.Event()
+        open_.provider.answers.append(gate)
+        message = await open_.reply("ada", "one")
+        task = asyncio.create_task(OutboxWorker(open_.services).run())
+        await eventually(lambda: _value(open_.provider.under_way))
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await open_.message(message.id)).status is Status.SENT
+
+
+async def test_replies_of_a_channel_that_is_no_longer_configured_say_so(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_:
+        message = await open_.reply("ada", "one", channel="other")
+        channels = open_.services.channels
+        assert isinstance(channels, dict)
+        del channels["other"]
+        async with running(OutboxWorker(open_.services).run):
+            found = await settled(open_, message, Status.RETRY)
+        assert "no channel 'other' is configured" in found.problem or (await attempts(open_, message))[0].outcome == "config"
+
+
+def test_a_paused_channel_probes_with_one_item() -> None:
+    pace = Pace(rate=0, bucket_rate=1, concurrency=4)
+    assert pace.free(0) == 4
+    pace.pause(10)
+    assert (pace.free(5), pace.free(11)) == (0, 1)
+    pace.recover()
+    assert pace.free(11) == 4
+
+
+def test_each_bucket_has_its_own_speed() -> None:
+    pace = Pace(rate=10, bucket_rate=1, concurrency=4)
+    pace.take("chat 1", 0)
+    assert pace.delay("chat 1", 0) == 1
+    assert pace.delay("chat 2", 0) == pytest.approx(0.1)
+    pace.block("chat 2", 7)
+    assert pace.delay("chat 2", 1) == 6
+    assert pace.delay("", 1) == 0
+
+
+async def _value(number: int) -> int:
+    return number
+
+
+def _sent(provider_id: str) -> Sent:
+    return Sent(provider_id)
