@@ -127,6 +127,8 @@ def help_of(info: FieldInfo) -> str:
 def _words(error: Exception) -> str:
     """msgspec's words, for somebody who does not know msgspec."""
     words = str(error).rstrip(".")
+    if words.startswith("Invalid enum value"):
+        return "not one of the allowed words"  # msgspec quotes the value, which may be a secret in the wrong place
     for theirs, ours in (
         ("`str`", "text"),
         ("`int`", "a whole number"),

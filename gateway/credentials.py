@@ -11,9 +11,10 @@ from enum import StrEnum
 from typing import Final
 
 from connectors.identity import partition_of
+from storage.access import Credential, Scope
 from storage.ids import random_id
 from storage.protocol import Transaction
-from storage.record import Agent, Credential, Entry, Role, Scope
+from storage.record import Agent, Entry, Role
 
 TOKEN_PREFIX: Final = "gw_"  # noqa: S105 - how a token begins, not one
 SESSION_IDLE: Final = timedelta(hours=8)

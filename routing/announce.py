@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from connectors.identity import Identity, partition_of
-from storage.record import EVERY_QUEUE, Agent, Conversation, Customer, Decision, Entry, KnownIdentity, Message, MessageKind, Queue
+from storage.access import EVERY_QUEUE
+from storage.record import Agent, Conversation, Customer, Decision, Entry, KnownIdentity, Message, MessageKind, Queue
 
 #: Audience of what every agent may know.
 ALL_AGENTS = (EVERY_QUEUE,)

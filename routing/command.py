@@ -10,7 +10,8 @@ from msgspec import Struct
 from connectors.content import AnyPart
 from connectors.contract import Outcome
 from connectors.identity import Identity
-from storage.record import Attempt, Presence, Role, Scope, StoredFile
+from storage.access import Scope
+from storage.record import Attempt, Presence, Role, StoredFile
 
 
 class Actor(Struct, frozen=True, kw_only=True):

@@ -35,8 +35,9 @@ from routing.inbound import album_id
 from routing.rules import Rules
 from routing.snapshot import Arrival, Snapshot
 from routing.staff import StaffCommand
+from storage.access import Scope
 from storage.protocol import Transaction
-from storage.record import AgentLoad, Conversation, Customer, Message, Queue, Scope, State
+from storage.record import AgentLoad, Conversation, Customer, Message, Queue, State
 
 EVERYTHING = Scope(everything=True)
 #: How far back a visitor's "seen" looks for replies.
@@ -110,7 +111,7 @@ async def for_dialogue(tx: Transaction, command: ConversationCommand) -> Snapsho
         case Reply():
             known = await tx.customers.find(conversation.identity)
             quoted = await _quoted(tx, command.reply_to, conversation)
-            ids = await tx.messages.provider_ids(quoted.id) if quoted else []
+            ids = await tx.messages.provider_ids(conversation.channel, quoted.id) if quoted else []
             return structs.replace(snapshot, known=known, quoted=quoted, quoted_provider_id=ids[0] if ids else "")
         case Assign() if command.agent_id:
             load = await _load(tx, command.agent_id)

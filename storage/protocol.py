@@ -10,13 +10,13 @@ from typing import Protocol, TypeVar
 
 from connectors.event import Instant
 from connectors.identity import Identity
+from storage.access import Credential, SavedReply, Scope
 from storage.record import (
     Agent,
     AgentLoad,
     Appended,
     Attempt,
     Conversation,
-    Credential,
     Customer,
     Decision,
     Duplicate,
@@ -27,8 +27,6 @@ from storage.record import (
     OutboxItem,
     Queue,
     Recorded,
-    SavedReply,
-    Scope,
     State,
     StoredFile,
 )
@@ -176,8 +174,8 @@ class Messages(Protocol):
 
     async def by_provider_id(self, channel: str, provider_id: str) -> Message | None: ...
 
-    async def provider_ids(self, message_id: str) -> list[str]:
-        """In the order of parts."""
+    async def provider_ids(self, channel: str, message_id: str) -> list[str]:
+        """Those linked on ``channel``, in the order of parts."""
         ...
 
     async def park(self, channel: str, provider_id: str, data: bytes, at: datetime) -> None:

@@ -11,8 +11,9 @@ from gateway.credentials import TOKEN_PREFIX, Kind, find, needs_touch, scope_of
 from gateway.web.errors import Refusal
 from gateway.web.state import WebState, origin_of
 from routing.command import Actor
+from storage.access import Credential, Scope
 from storage.protocol import Transaction
-from storage.record import Agent, Credential, Role, Scope
+from storage.record import Agent, Role
 
 ANYBODY: Final = frozenset(Role)
 SUPERVISORS: Final = frozenset({Role.ADMIN, Role.SUPERVISOR})

@@ -10,8 +10,9 @@ from gateway.web.errors import Refusal, not_found
 from gateway.web.route import Call, Input, Nothing
 from gateway.web.shapes import ConversationAnswer, ConversationDetail, ConversationView, DecisionList, Page, conversation_view
 from routing.command import Accept, Assign, Command, MarkSeen, Reopen, Resolve, Snooze, Transfer
+from storage.access import Scope
 from storage.protocol import Transaction
-from storage.record import Conversation, Scope, State
+from storage.record import Conversation, State
 
 _DECISIONS = 50
 _LONGEST_SNOOZE = timedelta(days=366)

@@ -8,8 +8,9 @@ from gateway.web.errors import not_found
 from gateway.web.route import Call, Input, Nothing
 from gateway.web.shapes import CustomerAnswer, CustomerDetail, conversation_view
 from routing.command import MergeCustomers, UnmergeCustomers
+from storage.access import Scope
 from storage.protocol import Transaction
-from storage.record import Customer, Scope
+from storage.record import Customer
 
 
 class FromCustomer(Input, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from typing import Final
 from aiohttp import web
 
 from gateway.web.errors import Refusal
+from storage.access import SavedReply
 from storage.ids import derive_id, random_id
 from storage.protocol import Store, Transaction
-from storage.record import SavedReply
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"

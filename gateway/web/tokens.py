@@ -10,9 +10,10 @@ from gateway.web.errors import Refusal, not_found
 from gateway.web.route import Call, Input, Nothing
 from gateway.web.shapes import Page, TokenCreated, TokenView
 from gateway.web.signing import derive_key
+from storage.access import Credential
 from storage.ids import derive_id
 from storage.protocol import Transaction
-from storage.record import Credential, Role
+from storage.record import Role
 
 
 class NewToken(Input, frozen=True, kw_only=True):

@@ -22,10 +22,11 @@ from gateway.web.strict_json import BadJson, convert, load
 from gateway.web.throttle import Rate
 from routing.command import Actor, VisitorSeen
 from routing.errors import Refused
+from storage.access import Scope
 from storage.errors import StorageError
 from storage.ids import random_id
 from storage.protocol import Transaction
-from storage.record import Message, MessageKind, Recorded, Role, Scope
+from storage.record import Message, MessageKind, Recorded, Role
 
 SLOW: Final = 4408
 _FRAMES_PER_SECOND: Final = 20.0

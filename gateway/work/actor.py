@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Final
 
 from routing.command import Actor
+from storage.access import Scope
 from storage.ids import random_id
-from storage.record import Role, Scope
+from storage.record import Role
 
 GATEWAY: Final = Actor(agent_id="", name="Sportello", role=Role.ADMIN, scope=Scope(everything=True))
 

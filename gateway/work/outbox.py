@@ -21,6 +21,8 @@ from storage.record import Attempt, OutboxItem
 #: Items under way at once for one channel, so that a slow provider delays only itself.
 PER_CHANNEL: Final = 8
 CALL_SECONDS: Final = 30.0
+#: A call that carries files gets this much more.
+UPLOAD_SECONDS: Final = 180.0
 #: A channel whose credentials, account or settings are refused is tried again after so long.
 PAUSE_SECONDS: Final = 60.0
 #: A call waits at most so long for its turn; beyond that the item goes back to wait in the database.
@@ -159,7 +161,7 @@ class OutboxWorker:
             delay = pace.delay(call.bucket, self._now())
         pace.take(call.bucket, self._now())
         try:
-            async with asyncio.timeout(self._call_seconds):
+            async with asyncio.timeout(self._call_seconds + (UPLOAD_SECONDS if call.uploads else 0)):
                 reply = await channel.client.send(call)
         except TimeoutError:
             reply = Reply(status=0, written=True)

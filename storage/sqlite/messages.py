@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from connectors.event import Status
+from storage.access import Scope
 from storage.errors import Conflict, NotFound
-from storage.record import Author, AuthorKind, Message, MessageKind, Scope
+from storage.record import Author, AuthorKind, Message, MessageKind
 from storage.sqlite.codec import Row, build, decode_parts, decode_reactions, encode, instant, instant_or_none, marks, micros, micros_or_none
 from storage.sqlite.connection import Sql
 from storage.sqlite.scope import history_sql
@@ -140,8 +141,11 @@ class SqliteMessages:
         )
         return build(_message, row)
 
-    async def provider_ids(self, message_id: str) -> list[str]:
-        rows = self._sql.rows("SELECT provider_id FROM provider_message WHERE message_id = ? ORDER BY part, provider_id", (message_id,))
+    async def provider_ids(self, channel: str, message_id: str) -> list[str]:
+        rows = self._sql.rows(
+            "SELECT provider_id FROM provider_message WHERE message_id = ? AND channel = ? ORDER BY part, provider_id",
+            (message_id, channel),
+        )
         return [row[0] for row in rows]
 
     async def park(self, channel: str, provider_id: str, data: bytes, at: datetime) -> None:

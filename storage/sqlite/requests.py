@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from storage.access import SavedReply
 from storage.errors import NotFound
-from storage.record import SavedReply
 from storage.sqlite.codec import instant, micros
 from storage.sqlite.connection import Sql
 

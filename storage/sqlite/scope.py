@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from storage.record import EVERY_QUEUE, Scope
+from storage.access import EVERY_QUEUE, Scope
 from storage.sqlite.codec import marks
 
 _IDENTITY: Final = "c.scheme || ':' || c.scope || ':' || c.value"

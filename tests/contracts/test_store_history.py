@@ -6,9 +6,10 @@ import pytest
 from connectors.content import Location, Text
 from connectors.event import Status
 from connectors.identity import Evidence, Identity
+from storage.access import Scope
 from storage.errors import Conflict, NotFound, StorageError
 from storage.protocol import Store, Transaction
-from storage.record import Conversation, Message, MessageKind, Scope, State
+from storage.record import Conversation, Message, MessageKind, State
 from tests.support.rows import ADA, ALL, BEN, NOW, after, conversation, customer, known, message, one_conversation
 
 replace = msgspec.structs.replace
@@ -255,7 +256,8 @@ async def test_ids_of_the_provider(store: Store) -> None:
         await tx.messages.link("tg", "p2", "msg_1", 1)
         await tx.messages.link("tg", "p1", "msg_1", 0)
         await tx.messages.link("tg", "p1", "msg_1", 0)
-        assert await tx.messages.provider_ids("msg_1") == ["p1", "p2"]
+        await tx.messages.link("", "command:1", "msg_1", 0)
+        assert await tx.messages.provider_ids("tg", "msg_1") == ["p1", "p2"]
         assert await tx.messages.by_provider_id("tg", "p2") == message(1)
         assert await tx.messages.by_provider_id("sms", "p2") is None
         with pytest.raises(Conflict, match="another message"):

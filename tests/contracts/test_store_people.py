@@ -2,21 +2,10 @@
 
 import pytest
 
+from storage.access import Credential, SavedReply
 from storage.errors import Conflict, NotFound
 from storage.protocol import Store, Transaction
-from storage.record import (
-    AgentLoad,
-    Candidate,
-    Credential,
-    Decision,
-    MediaJob,
-    Presence,
-    Queue,
-    Role,
-    SavedReply,
-    State,
-    StoredFile,
-)
+from storage.record import AgentLoad, Candidate, Decision, MediaJob, Presence, Queue, Role, State, StoredFile
 from tests.support.rows import ADA, BEN, NOW, after, agent, conversation, customer
 
 

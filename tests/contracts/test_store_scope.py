@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.identity import Identity
+from storage.access import EVERY_QUEUE, Scope
 from storage.protocol import Store, Transaction
-from storage.record import EVERY_QUEUE, Conversation, MessageKind, Scope, State
+from storage.record import Conversation, MessageKind, State
 from tests.support.rows import ADA, ALL, conversation, customer, message
 
 _QUEUES = ["", "que_1", "que_2", "que_%", "QUE_1", EVERY_QUEUE]

@@ -16,8 +16,9 @@ from connectors.event import Status
 from connectors.telegram.simulator import create_simulator_app
 from routing.delivery import WORKING
 from storage import open_store
+from storage.access import Scope
 from storage.protocol import WHOLE, Transaction
-from storage.record import Message, MessageKind, OutboxItem, Scope
+from storage.record import Message, MessageKind, OutboxItem
 from tests.support.process import SECRET, TOKEN, GatewayProcess, free_port, seed_agent, write_config
 from tests.support.telegram import Phone, serving
 

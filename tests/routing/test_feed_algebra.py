@@ -29,9 +29,10 @@ from routing.command import (
 )
 from routing.errors import Refused
 from storage import open_store
+from storage.access import Scope
 from storage.errors import NotFound
 from storage.protocol import Transaction
-from storage.record import Conversation, Presence, Scope
+from storage.record import Conversation, Presence
 from tests.routing.world import GATEWAY, World, data
 
 NAMES = ("cleo", "dan", "eve")

@@ -447,3 +447,12 @@ async def test_an_id_that_the_provider_gave_twice_does_not_lose_the_outcome(worl
     await world.receive(MessageReceived(key="k", message_id="prov-1", sender=world.shopper("cleo"), parts=(Text(text="hm"),)))
     await world.router.handle(_finished(world, item, Sent("prov-1")))
     assert (await world.message(message.id)).status is Status.SENT
+
+
+async def test_quoting_our_own_reply_gives_the_providers_id_of_it(world: World) -> None:
+    first, item = await _claimed(world)
+    await world.router.handle(_finished(world, item, Sent("prov-1")))
+    ada = await world.actor(first.author.id)
+    second = await world.reply(ada, first.conversation_id, "as I said", reply_to=first.id)
+    waiting: OutboxItem = await world.look(lambda tx: tx.outbox.get(second.id))
+    assert (second.reply_to, waiting.reply_to) == (first.id, "prov-1")

@@ -15,8 +15,9 @@ from routing import announce
 from routing.command import Actor, PutAgent, PutQueue, Reply, SetMember, SetPresence
 from routing.router import Router
 from routing.rules import Rules
+from storage.access import Scope
 from storage.protocol import WHOLE, Store, Transaction
-from storage.record import Agent, Appended, Conversation, Duplicate, Entry, Message, Presence, Queue, Recorded, Role, Scope, State
+from storage.record import Agent, Appended, Conversation, Duplicate, Entry, Message, Presence, Queue, Recorded, Role, State
 
 EVERYTHING = Scope(everything=True)
 GATEWAY = Actor(agent_id="", name="gateway", role=Role.ADMIN, scope=EVERYTHING)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from connectors.content import Text
 from connectors.event import Status
 from connectors.identity import Evidence, Identity
+from storage.access import Scope
 from storage.protocol import Transaction
 from storage.record import (
     Agent,
@@ -19,7 +20,6 @@ from storage.record import (
     MessageKind,
     OutboxItem,
     Role,
-    Scope,
     State,
 )
 

@@ -13,10 +13,10 @@ import aiohttp
 from aiohttp import web
 
 from connectors.contract import ClientContext
-from connectors.settings import decode_settings
 from connectors.telegram import Settings
 from connectors.telegram.client import PollTiming, TelegramClient
 from connectors.telegram.simulator import create_simulator_app
+from tests.support.settings import settings_of
 
 TOKEN = "700000001:canary-TOKEN-9f3a"
 SECRET = "canary-SECRET-77"
@@ -90,7 +90,7 @@ class Bench:
 
     def settings(self, **changes: Any) -> Settings:
         raw: Mapping[str, Any] = {"token": TOKEN, "secret_token": SECRET, "mode": "poll", "api_base": self.root, **changes}
-        return decode_settings(Settings, raw)
+        return settings_of(Settings, raw)
 
     def client(self, settings: Settings | None = None) -> TelegramClient:
         async def read_file(stored: str) -> bytes:

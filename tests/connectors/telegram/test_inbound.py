@@ -23,9 +23,9 @@ from connectors.event import (
     decode_event,
     encode_event,
 )
-from connectors.settings import decode_settings
 from connectors.telegram import CONNECTOR, Settings
 from connectors.telegram.payload import ALLOWED_UPDATES
+from tests.support.settings import settings_of
 
 PAYLOADS = Path(__file__).parent / "payloads"
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".expect"))
@@ -33,7 +33,7 @@ SECRET = "s3cret_Token-1"
 
 
 def make_settings(**changes: Any) -> Settings:
-    return decode_settings(Settings, {"token": "700000001:canary-TOKEN-9f3a", "secret_token": SECRET, **changes})
+    return settings_of(Settings, {"token": "700000001:canary-TOKEN-9f3a", "secret_token": SECRET, **changes})
 
 
 def make_request(body: bytes, headers: dict[str, str] | None = None, query: dict[str, str] | None = None) -> Request:
@@ -277,10 +277,10 @@ def test_deep_nesting_is_refused_at_once(body: bytes, nul: bytes) -> None:
     """B12: < 50 ms, no RecursionError; the best of three, as the machine may be busy."""
     best = 1.0
     for _ in range(3):
-        began = time.process_time()
+        began = time.thread_time()
         with pytest.raises(BadPayload):
             read(body + nul)
-        best = min(best, time.process_time() - began)
+        best = min(best, time.thread_time() - began)
     assert best < 0.05
 
 
@@ -363,9 +363,9 @@ def test_ten_megabytes_are_read_quickly() -> None:
     payload = load("text")
     payload["message"]["entities"] = [{"offset": 0, "length": 1, "type": "bold"}] * 200_000
     body = json.dumps(payload).encode()
-    began = time.process_time()
+    began = time.thread_time()
     assert len(read(body)) == 1
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def test_reading_takes_microseconds() -> None:
@@ -373,8 +373,8 @@ def test_reading_takes_microseconds() -> None:
     request, settings = make_request(json.dumps(load("text")).encode()), make_settings()
     times = []
     for _ in range(7):
-        began = time.process_time()
+        began = time.thread_time()
         for _ in range(1000):
             CONNECTOR.parse(request, settings)
-        times.append((time.process_time() - began) / 1000)
+        times.append((time.thread_time() - began) / 1000)
     assert min(times) < 50e-6, times

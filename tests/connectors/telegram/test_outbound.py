@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from connectors.content import AnyPart, Choice, Choices, Chosen, ContactCard, Location, Media, MediaKind, Template, Text, Unsupported
 from connectors.contract import Call, Failure, Outbound, Reply, Sent
 from connectors.errors import FailureKind, Inexpressible
-from connectors.settings import decode_settings
 from connectors.telegram import CONNECTOR, Settings
 from connectors.text import Unit, length
+from tests.support.settings import settings_of
 
-SETTINGS = decode_settings(Settings, {"token": "700000001:canary-TOKEN-9f3a", "mode": "poll"})
+SETTINGS = settings_of(Settings, {"token": "700000001:canary-TOKEN-9f3a", "mode": "poll"})
 
 
 def calls(*parts: AnyPart, to: str = "42", reply_to: str = "") -> list[Call]:

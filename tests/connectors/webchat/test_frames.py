@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import Secret
+from config import ConfigError, Secret
 from connectors.content import Choice, Choices, Chosen, Location, Text
 from connectors.contract import ClientContext, Outbound, Reply, Request, Sent
 from connectors.errors import BadPayload, Inexpressible
 from connectors.event import AnyEvent, ChatStarted, MessageReceived
 from connectors.identity import Evidence, Identity
-from connectors.settings import BadSettings, decode_settings
 from connectors.webchat import CAPABILITIES, CONNECTOR, Settings
 from connectors.webchat.visitor import Visitor, sign_token
+from tests.support.settings import settings_of
 
 SECRET = Secret("a-secret-that-is-long-enough-0123456789")
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -89,14 +89,14 @@ async def test_the_loop_back_answers_with_our_own_id() -> None:
     "origin", ["*", "https://*.example.org", "https://shop.example.org/", "shop.example.org", "null", "https://SHOP.org"]
 )
 def test_an_origin_that_is_none_is_named(origin: str) -> None:
-    with pytest.raises(BadSettings, match="origins"):
-        decode_settings(Settings, {"origins": [origin]}, "channels.web")
+    with pytest.raises(ConfigError, match="origins"):
+        settings_of(Settings, {"origins": [origin]})
 
 
 def test_short_secrets_are_refused_without_being_shown() -> None:
     for name in ("secret", "identity_secret"):
-        with pytest.raises(BadSettings, match=name) as caught:
-            decode_settings(Settings, {name: "hunter2"}, "channels.web")
+        with pytest.raises(ConfigError, match=name) as caught:
+            settings_of(Settings, {name: "hunter2"})
         assert "hunter2" not in str(caught.value)
 
 

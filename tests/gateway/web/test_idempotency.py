@@ -7,7 +7,8 @@ from datetime import timedelta
 from connectors.content import Text
 from gateway.web.idempotency import command_id
 from routing.command import Actor, Reply
-from storage.record import Message, Role, Scope
+from storage.access import Scope
+from storage.record import Message, Role
 from tests.support.cast import Cast
 
 
