@@ -111,7 +111,12 @@ def _missing(key: tuple[str, ...], info: FieldInfo, sources: Mapping[str, Source
 
 def _remedy(info: FieldInfo) -> str:
     help_ = help_of(info)
-    return f"It is: {help_[0].lower()}{help_[1:]}" if help_ else ""
+    words = [f"It is: {help_[0].lower()}{help_[1:]}"] if help_ else []
+    type_ = inspect.type_info(info.type)
+    literal = type_.type if isinstance(type_, inspect.Metadata) else type_
+    if isinstance(literal, inspect.LiteralType):
+        words.append(f"Allowed: {', '.join(map(str, literal.values))}.")
+    return " ".join(words)
 
 
 def help_of(info: FieldInfo) -> str:
