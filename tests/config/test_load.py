@@ -90,8 +90,10 @@ def test_every_mistake_is_named_with_file_line_and_key(tmp_path: Path) -> None:
     path = write(tmp_path, text)
     assert problems(path) == [
         f"{path}, line 6: server.prot: there is no such setting. Did you mean 'port'?",
-        f"{path}, line 17: log.level: not one of the allowed words. It is: least important lines that are written. "
-        "Allowed: debug, error, info, warning.",
+        (
+            f"{path}, line 17: log.level: not one of the allowed words. It is: least important lines that are written. "
+            "Allowed: debug, error, info, warning."
+        ),
         f"{path}, line 19: chanels: there is no such setting. Did you mean 'channels'?",
     ]
 
