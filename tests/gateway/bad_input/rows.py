@@ -277,6 +277,14 @@ CASES: tuple[Case, ...] = (
 
 #: Rows (or parts of them) that are played by a test of their own: row -> ``file::test``.
 PLAYED: dict[str, tuple[str, ...]] = {
+    "B31": (
+        "tests/browser/test_hostile_text.py::test_b31_b108_hostile_text_is_shown_as_it_is",
+        "tests/browser/test_hostile_text.py::test_b31_a_hostile_name_is_shown_as_it_is",
+    ),
+    "B105": ("tests/browser/test_hostile_text.py::test_b105_messages_from_other_windows_are_ignored",),
+    "B106": ("tests/browser/test_hostile_text.py::test_b106_only_honest_addresses_become_links",),
+    "B107": ("tests/browser/test_hostile_text.py::test_b107_the_inbox_cannot_be_framed",),
+    "B108": ("tests/browser/test_hostile_text.py::test_b31_b108_hostile_text_is_shown_as_it_is",),
     "B4": ("tests/gateway/web/test_webhooks.py::test_a_replayed_delivery_is_one_message",),
     "B5": ("tests/connectors/webchat/test_visitor.py::test_a_token_of_another_time_is_refused",),
     "B6": ("tests/connectors/webchat/test_visitor.py::test_one_changed_byte_is_refused",),
@@ -295,15 +303,6 @@ PLAYED: dict[str, tuple[str, ...]] = {
     "B100": ("tests/gateway/web/test_chat.py::test_a_visitor_cannot_pretend",),
     "B101": ("tests/gateway/web/test_chat.py::test_tokens_that_are_not_ours",),
     "B110": ("tests/gateway/web/test_access.py::test_secrets_and_line_breaks_do_not_reach_the_log",),
-}
-
-#: Rows that only a browser can show.
-BROWSER: dict[str, str] = {
-    "B31": "text of strangers is shown as text",
-    "B105": "messages from foreign frames are ignored",
-    "B106": "only http, https, mailto and tel become links",
-    "B107": "the inbox cannot be framed",
-    "B108": "no stored text breaks out of its element",
 }
 
 REQUIRED: tuple[str, ...] = tuple(
