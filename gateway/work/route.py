@@ -3,8 +3,8 @@
 from gateway.services import Services
 from storage.protocol import WHOLE
 
-#: Events per call of the router.
-BATCH = 200
+#: Events per call of the router: a few milliseconds, for which an agent's reply may have to wait.
+BATCH = 64
 #: A wake-up is only a hint; without one we look this often.
 POLL_SECONDS = 1.0
 

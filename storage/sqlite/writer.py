@@ -62,6 +62,10 @@ class Writer:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._heads = Heads()
         self._transaction = SqliteTransaction(sql, self._heads)
+        self._open = True
+        self._waiting: list[Job] = []
+        #: Was the last commit one of appends?
+        self._appended = False
         self._frames = 0
         self._fatal: StorageError | None = None
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -80,32 +84,39 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        open_ = True
-        while open_:
-            jobs, open_ = self._take()
-            if jobs:
-                self._deliver(self._commit(jobs) if self._fatal is None else _refuse(jobs, self._fatal))
+        while jobs := self._take():
+            self._deliver(self._commit(jobs) if self._fatal is None else _refuse(jobs, self._fatal))
             if self._frames >= _CHECKPOINT_FRAMES and self._fatal is None:
                 self._checkpoint("RESTART" if self._frames >= _CHECKPOINT_HARD_FRAMES else "PASSIVE")
         if self._fatal is None:
             self._checkpoint("TRUNCATE")
         self._sql.connection.close()
 
-    def _take(self) -> tuple[list[Job], bool]:
-        """Everything that waits, at least one job; False when the end was asked for."""
-        first = self._queue.get()
-        if first is None:
-            return [], False
-        jobs = [first]
+    def _take(self) -> list[Job]:
+        """What goes into the next commit, at least one job; none when the end was asked for and all is done.
+
+        Appends and functions take turns. A provider waits for its append, and must not wait for the routing of two hundred
+        messages in the same commit; nor may a stream of appends hold up the routing for ever.
+        """
+        self._drain()
+        appends = [job for job in self._waiting if not callable(job.work)]
+        works = [job for job in self._waiting if callable(job.work)]
+        turn = works if works and (self._appended or not appends) else appends
+        self._appended = turn is appends
+        self._waiting = appends if turn is works else works
+        return turn
+
+    def _drain(self) -> None:
+        """Move what has queued to ``_waiting``; wait only if there is nothing to do."""
         try:
-            while len(jobs) < BATCH:
-                job = self._queue.get_nowait()
+            while len(self._waiting) < BATCH and self._open:
+                job = self._queue.get(block=not self._waiting)
                 if job is None:
-                    return jobs, False
-                jobs.append(job)
+                    self._open = False
+                else:
+                    self._waiting.append(job)
         except Empty:
             pass
-        return jobs, True
 
     def _commit(self, jobs: Sequence[Job]) -> Written:
         """One transaction for all; a job that fails by itself does not harm the others."""
@@ -118,6 +129,8 @@ class Writer:
                 answers += self._append(step) if isinstance(step, list) else [self._work(step)]
                 if self._sql.broken is not None:
                     raise self._sql.broken
+            # A step that was rolled back last has counted positions that do not exist: whoever waits would be woken for ever.
+            self._heads.load(self._sql)
         except StorageError as error:
             return self._give_up(jobs, answers, error)
         try:
