@@ -32,7 +32,7 @@ from routing.command import (
 )
 from routing.rules import Rules
 from routing.snapshot import Arrival
-from storage.errors import Unavailable
+from storage.errors import SchemaError, Unavailable
 from storage.protocol import WHOLE, Store, Transaction
 from storage.record import Agent, Attempt, Conversation, Customer, Message, Queue, Recorded
 
@@ -78,12 +78,13 @@ class Router:
         done: list[Applied] = []
         try:
             passed = await self._store.transact(lambda tx: self._batch(tx, limit, done))
-        except Unavailable:
+        except (Unavailable, SchemaError):
             raise
         except Exception as error:  # noqa: BLE001  a decision's bug must not stop the shop
             if limit == 1:
                 return await self._pass_over(error)
-            return await self.route(1)
+            # Halves, so that one bad event among many costs its neighbours little.
+            return await self.route(limit // 2)
         self._signal(done)
         return passed
 
@@ -97,9 +98,12 @@ class Router:
             entry = recorded.entry
             if entry.channel:
                 await self._settle(tx, applier, [(entry.channel, entry.data)], entry.at)
+        caught_up = batch[-1].pos == await tx.stream.head()
         await applier.flush()
         done.append(applier.done)
-        await tx.stream.advance(CONSUMER, WHOLE, old, batch[-1].pos, 0)
+        # What was announced just now needs no routing; passing it here saves a transaction of its own.
+        new = await tx.stream.head() if caught_up else batch[-1].pos
+        await tx.stream.advance(CONSUMER, WHOLE, old, new, 0)
         return len(batch)
 
     async def _settle(self, tx: Transaction, applier: Applier, events: list[tuple[str, bytes]], at: datetime) -> None:

@@ -103,6 +103,11 @@ def test_a_moved_address_is_tried_once_at_its_new_place() -> None:
     assert stuck.item.status is Status.FAILED
 
 
+def test_two_addresses_that_name_each_other_are_not_asked_without_pause() -> None:
+    again = progress(item(attempts=2), (Failure(kind=FailureKind.MOVED, moved_to="-100"),), 1, RULES, NOW)
+    assert again.item.next_at - NOW == timedelta(seconds=BACKOFF[1])
+
+
 def test_a_reply_whose_next_try_is_too_late_expires() -> None:
     late = progress(item(expires_at=NOW), (Failure(kind=FailureKind.TRANSIENT),), 1, RULES, NOW)
     assert late.item.status is Status.EXPIRED

@@ -44,6 +44,7 @@ from routing.command import (
 )
 from routing.errors import Forbidden, Invalid, NotNow, Stale, Unknown
 from storage import open_store
+from storage.protocol import WHOLE
 from storage.record import Attempt, Conversation, Decision, Entry, Message, MessageKind, OutboxItem, Presence, Role, State
 from tests.routing.world import GATEWAY, World
 
@@ -456,3 +457,12 @@ async def test_quoting_our_own_reply_gives_the_providers_id_of_it(world: World) 
     second = await world.reply(ada, first.conversation_id, "as I said", reply_to=first.id)
     waiting: OutboxItem = await world.look(lambda tx: tx.outbox.get(second.id))
     assert (second.reply_to, waiting.reply_to) == (first.id, "prov-1")
+
+
+async def test_what_the_router_announces_is_not_read_again(world: World) -> None:
+    """Its own events need no routing: after one pass nothing is left, also when many messages came together."""
+    events = [MessageReceived(key=f"k{n}", message_id=f"p{n}", sender=world.shopper("cleo"), parts=(Text(text=str(n)),)) for n in range(5)]
+    await world.receive(*events, route=False)
+    assert await world.router.route() == 5
+    assert await world.router.route() == 0
+    assert await world.look(lambda tx: tx.stream.cursor("router", WHOLE)) == len(await world.events())
