@@ -27,7 +27,7 @@ from routing.errors import Forbidden, Invalid, NotNow, Stale, Unknown
 from routing.line import activity, preview
 from routing.rules import Rules
 from routing.snapshot import Snapshot
-from routing.state import Move, after
+from routing.state import Move, after, back_to_queue
 from storage.ids import derive_id
 from storage.record import Author, AuthorKind, Conversation, Message, MessageKind, OutboxItem, Role, State
 
@@ -53,7 +53,7 @@ def decide(command: ConversationCommand, snapshot: Snapshot, rules: Rules, now: 
         case Resolve():
             return _resolve(command, conversation, now)
         case Reopen():
-            return _reopen(command, conversation, now)
+            return _reopen(command, conversation, snapshot, now)
         case MarkSeen():
             return _seen(command, conversation)
         case _:
@@ -188,15 +188,7 @@ def _give(
 
 
 def _release(command: ConversationCommand, conversation: Conversation, now: datetime) -> list[Effect]:
-    state = after(conversation.state, Move.RELEASE)
-    back = structs.replace(
-        conversation,
-        state=state,
-        assignee_id="",
-        snoozed_until=None,
-        waiting_since=conversation.waiting_since or now,
-        updated_at=now,
-    )
+    back = back_to_queue(conversation, now)
     return [
         ChangeConversation(conversation=back, event="conversation.released", reason=f"handed back by {command.actor.name}"),
         activity(back, now, command.id, "released", command.actor.name),
@@ -261,8 +253,11 @@ def _resolve(command: Resolve, conversation: Conversation, now: datetime) -> lis
     ]
 
 
-def _reopen(command: Reopen, conversation: Conversation, now: datetime) -> list[Effect]:
+def _reopen(command: Reopen, conversation: Conversation, snapshot: Snapshot, now: datetime) -> list[Effect]:
     state = after(conversation.state, Move.REOPEN)
+    if snapshot.conversations:
+        number = snapshot.conversations[0].number
+        raise NotNow("newer_exists", f"The shopper has come back meanwhile, in conversation {number}; go on there.")
     again = structs.replace(conversation, state=state, assignee_id="", waiting_since=now, updated_at=now)
     return [
         ChangeConversation(conversation=again, event="conversation.reopened", reason=f"by {command.actor.name}"),

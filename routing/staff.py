@@ -17,7 +17,7 @@ from routing.effect import SetMember as WriteMember
 from routing.errors import Forbidden, Invalid, NotNow, Unknown
 from routing.line import activity
 from routing.snapshot import Snapshot
-from routing.state import Move, after
+from routing.state import back_to_queue
 from storage.ids import derive_id
 from storage.record import Agent, Conversation, Presence, Queue, Role, State
 
@@ -89,14 +89,7 @@ def _hand_back(conversations: tuple[Conversation, ...], seed: str, now: datetime
     for conversation in conversations:
         if conversation.state not in {State.OPEN, State.SNOOZED, State.PENDING}:
             continue
-        back = structs.replace(
-            conversation,
-            state=after(conversation.state, Move.RELEASE),
-            assignee_id="",
-            snoozed_until=None,
-            waiting_since=conversation.waiting_since or now,
-            updated_at=now,
-        )
+        back = back_to_queue(conversation, now)
         effects.append(ChangeConversation(conversation=back, event="conversation.released", reason="its agent has left"))
         effects.append(activity(back, now, seed, "released"))
     return effects

@@ -1,10 +1,13 @@
 """The states of a conversation and all moves between them, as one table. Nothing else may change a state."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from msgspec import structs
+
 from routing.errors import NotNow
-from storage.record import State
+from storage.record import Conversation, State
 
 
 class Move(StrEnum):
@@ -70,6 +73,18 @@ def after(state: State, move: Move) -> State:
 
 
 _NOT_BY_HAND: Final = frozenset({Move.ARRIVE, Move.ASSIGN, Move.RETURN})
+
+
+def back_to_queue(conversation: Conversation, now: datetime) -> Conversation:
+    """Handed back by its agent, or because there is none any more: it waits again, at its old place."""
+    return structs.replace(
+        conversation,
+        state=after(conversation.state, Move.RELEASE),
+        assignee_id="",
+        snoozed_until=None,
+        waiting_since=conversation.waiting_since or now,
+        updated_at=now,
+    )
 
 
 def diagram() -> str:

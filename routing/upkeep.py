@@ -25,7 +25,7 @@ from routing.effect import (
 from routing.line import with_copy
 from routing.rules import Rules
 from routing.snapshot import Snapshot
-from routing.state import Move, after
+from routing.state import Move, after, back_to_queue
 from storage.record import Attempt, Message, MessageKind, Presence
 
 UpkeepCommand = FinishAttempt | CrashedAttempts | ExpireReplies | Wake | MediaStored | VisitorSeen
@@ -133,19 +133,11 @@ def _wake(snapshot: Snapshot, now: datetime) -> list[Effect]:
     fresh: set[str] = set()
     present = {load.agent.id for load in (snapshot.agent,) if load is not None and load.agent.presence is Presence.ONLINE}
     for conversation in snapshot.conversations:
-        waiting_since = conversation.waiting_since or now
         if conversation.assignee_id in present:
             back = structs.replace(conversation, state=after(conversation.state, Move.RETURN), snoozed_until=None, updated_at=now)
             effects.append(ChangeConversation(conversation=back, event="conversation.assigned", reason="its time has come"))
             continue
-        back = structs.replace(
-            conversation,
-            state=after(conversation.state, Move.RELEASE),
-            assignee_id="",
-            snoozed_until=None,
-            waiting_since=waiting_since,
-            updated_at=now,
-        )
+        back = back_to_queue(conversation, now)
         effects.append(ChangeConversation(conversation=back, event="conversation.queued", reason="its time has come"))
         queues.add(back.queue_id)
         fresh.add(back.id)
@@ -164,9 +156,10 @@ def _media(command: MediaStored, snapshot: Snapshot) -> list[Effect]:
     changed = with_copy(
         snapshot.message,
         command.part,
+        command.ref,
         stored=file.id if file else "",
         problem=command.problem,
         size=file.size if file else 0,
         mime=file.mime if file else "",
     )
-    return [*effects, ChangeMessage(message=changed)]
+    return [*effects, ChangeMessage(message=changed)] if changed != snapshot.message else effects
