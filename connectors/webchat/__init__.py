@@ -11,8 +11,8 @@ from connectors.webchat.settings import Settings
 
 CAPABILITIES: Final = Capabilities(
     limits=Limits(text=MAX_TEXT, unit=Unit.CHARS, choices=MAX_CHOICES, choice_label=MAX_LABEL),
-    sends=frozenset({"text", "choices"}),
-    receives=frozenset({"text", "chosen"}),
+    sends=frozenset({"text", "media", "choices"}),
+    receives=frozenset({"text", "media", "chosen"}),
     delivered=True,
     read=True,
     # The visitor's page sends a frame again until it is acknowledged; a repeated reply has the same id.

@@ -1,15 +1,17 @@
 """A visitor's frames -> events. The gateway's socket hands each frame over as a request, with the visitor's token in a header.
 
 A frame's ``id`` is a UUID that the visitor's page makes; together with the visitor it is the key, so sending a frame again is harmless.
+What a visitor sends is not quite what is kept: the gateway looks files up and says what they are, and only it can say who is identified.
 """
 
 from collections.abc import Sequence
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
-from connectors.content import Chosen, Text
+from connectors.content import AnyPart, Chosen, Media, MediaKind, Text
 from connectors.contract import Request
 from connectors.errors import BadPayload
 from connectors.event import AnyEvent, ChatStarted, MessageReceived, Sender
@@ -19,12 +21,20 @@ from connectors.webchat.visitor import Visitor, read_token, unverified
 
 #: Name of the header with the visitor's token, in lower case.
 TOKEN_HEADER: Final = "x-visitor"  # noqa: S105 - a name, not a token
+#: Beside it, when an anonymous visitor turns out to be a user of the shop: the token for the new identity.
+USER_HEADER: Final = "x-user"
 #: Longest text, in characters.
 MAX_TEXT: Final = 10_000
 #: Largest frame, in bytes.
 MAX_FRAME: Final = 64 * 1024
 
+#: Most files of one message.
+MAX_FILES: Final = 10
+_LONGEST_ADDRESS: Final = 2048
+
 FrameId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]{8,64}$")]
+#: An address of a page; what is not http(s) is left out.
+Address = Annotated[str, Meta(max_length=_LONGEST_ADDRESS)]
 
 
 class Frame(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -33,8 +43,27 @@ class Frame(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_
     id: FrameId
 
 
+class KeptFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that the visitor has uploaded, as the gateway knows it: ``mime`` is by signature, ``size`` in bytes."""
+
+    id: str
+    mime: str
+    name: str = ""
+    size: int = 0
+
+
 class MessageFrame(Frame, frozen=True, kw_only=True, tag="message"):
-    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    """A text, files, or both; ``page`` is where it was written, ``referrer`` what had led there."""
+
+    text: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    files: Annotated[tuple[KeptFile, ...], Meta(max_length=MAX_FILES)] = ()
+    page: Address = ""
+    referrer: Address = ""
+
+    def __post_init__(self) -> None:
+        """An empty message says nothing."""
+        if not self.text and not self.files:
+            raise ValueError("a message needs a text or a file")
 
 
 class ChosenFrame(Frame, frozen=True, kw_only=True, tag="chosen"):
@@ -47,7 +76,7 @@ class ChosenFrame(Frame, frozen=True, kw_only=True, tag="chosen"):
 class StartFrame(Frame, frozen=True, kw_only=True, tag="start"):
     """The chat was opened; ``page`` is where."""
 
-    page: Annotated[str, Meta(max_length=2048)] = ""
+    page: Address = ""
 
 
 class ProfileFrame(Frame, frozen=True, kw_only=True, tag="profile"):
@@ -57,19 +86,27 @@ class ProfileFrame(Frame, frozen=True, kw_only=True, tag="profile"):
     email: Annotated[str, Meta(max_length=254, pattern=r"^(?:[^@\s]+@[^@\s]+)?$")] = ""
 
 
-AnyFrame = MessageFrame | ChosenFrame | StartFrame | ProfileFrame
+class IdentifyFrame(Frame, frozen=True, kw_only=True, tag="identify"):
+    """The shop's server has said who the visitor is: the token in ``USER_HEADER`` holds whom. Made by the gateway only."""
+
+    name: Annotated[str, Meta(max_length=100)] = ""
+
+
+AnyFrame = MessageFrame | ChosenFrame | StartFrame | ProfileFrame | IdentifyFrame
 
 _decoder: Final = msgspec.json.Decoder(AnyFrame)
 
 
 def verify(request: Request, settings: Settings) -> bool:
-    """Does the request carry a token that we signed for this channel?"""
-    token = request.headers.get(TOKEN_HEADER, "")
-    return read_token(token, settings.secret, _channel_of(request), request.received_at.timestamp()) is not None
+    """Does the request carry a token that we signed for this channel; and if it names a user, another one for that?"""
+    tokens = [request.headers[name] for name in (TOKEN_HEADER, USER_HEADER) if name in request.headers]
+    channel, now = _channel_of(request), request.received_at.timestamp()
+    genuine = all(read_token(token, settings.secret, channel, now) is not None for token in tokens)
+    return genuine and TOKEN_HEADER in request.headers
 
 
 def parse(request: Request, settings: Settings) -> Sequence[AnyEvent]:  # noqa: ARG001 - the contract's shape
-    """One frame is one event. Raises BadPayload."""
+    """One frame is one event, but for ``identify``. Raises BadPayload."""
     visitor = unverified(request.headers.get(TOKEN_HEADER, ""))
     frame = read_frame(request.body)
     sender = Sender(identity=visitor.identity, evidence=Evidence.SIGNED)
@@ -77,8 +114,11 @@ def parse(request: Request, settings: Settings) -> Sequence[AnyEvent]:  # noqa: 
     thread, at = visitor.visitor, request.received_at
     match frame:
         case MessageFrame():
-            text = (Text(text=frame.text),)
-            return (MessageReceived(key=key, at=at, sender=sender, thread=thread, message_id=key, parts=text),)
+            page, referrer = _web_address(frame.page), _web_address(frame.referrer)
+            parts = _parts(frame)
+            return (
+                MessageReceived(key=key, at=at, sender=sender, thread=thread, message_id=key, parts=parts, page=page, referrer=referrer),
+            )
         case ChosenFrame():
             chosen = (Chosen(id=frame.option, label=frame.label),)
             return (MessageReceived(key=key, at=at, sender=sender, thread=thread, message_id=key, parts=chosen),)
@@ -86,6 +126,40 @@ def parse(request: Request, settings: Settings) -> Sequence[AnyEvent]:  # noqa: 
             return (ChatStarted(key=key, at=at, sender=sender, thread=thread, payload=frame.page),)
         case ProfileFrame():
             return (ChatStarted(key=key, at=at, sender=_claiming(visitor, frame), thread=thread),)
+        case IdentifyFrame():
+            return _identified(request, frame, sender, key)
+
+
+def _identified(request: Request, frame: IdentifyFrame, visitor: Sender, key: str) -> Sequence[AnyEvent]:
+    """Both become customers of their own before they are joined: only then is the joining a merge on record that can be undone."""
+    named = unverified(request.headers.get(USER_HEADER, ""))
+    user = Sender(identity=named.identity, evidence=Evidence.SIGNED, name=frame.name.strip())
+    both = Sender(identity=named.identity, evidence=Evidence.SIGNED, aliases=((visitor.identity, Evidence.SIGNED),))
+    at = request.received_at
+    return (
+        ChatStarted(key=f"{key}:visitor", at=at, sender=visitor, thread=visitor.identity.value),
+        ChatStarted(key=f"{key}:user", at=at, sender=user, thread=named.visitor),
+        ChatStarted(key=key, at=at, sender=both, thread=named.visitor),
+    )
+
+
+def media_kind(mime: str) -> MediaKind:
+    """How a file of this type is shown."""
+    kinds = {"image": MediaKind.IMAGE, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
+    return kinds.get(mime.partition("/")[0], MediaKind.FILE)
+
+
+def _parts(frame: MessageFrame) -> tuple[AnyPart, ...]:
+    text = (Text(text=frame.text),) if frame.text else ()
+    files = tuple(
+        Media(kind=media_kind(file.mime), ref=file.id, mime=file.mime, name=file.name, size=file.size, stored=file.id)
+        for file in frame.files
+    )
+    return (*text, *files)
+
+
+def _web_address(text: str) -> str:
+    return text if text.startswith(("https://", "http://")) else ""
 
 
 def read_frame(body: bytes) -> AnyFrame:
@@ -103,6 +177,6 @@ def _claiming(visitor: Visitor, frame: ProfileFrame) -> Sender:
 
 
 def _channel_of(request: Request) -> str:
-    """``/chat/v1/{channel}/socket`` -> channel; empty for requests that came another way."""
-    _, found, rest = request.url.partition("/chat/v1/")
+    """``/chat/v1/{channel}/…`` -> channel; empty for requests that came another way."""
+    _, found, rest = urlsplit(request.url).path.partition("/chat/v1/")
     return rest.partition("/")[0] if found else ""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from connectors.content import Choices, Text
+from connectors.content import Choices, Media, Text
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent
 from connectors.errors import FailureKind, Inexpressible
 from connectors.webchat.inbound import MAX_TEXT
@@ -24,9 +24,11 @@ def render(outbound: Outbound, settings: Settings) -> Sequence[Call]:  # noqa: A
             case Choices():
                 _check_text(part.text)
                 _check_options(part)
+            case Media() if part.stored:
+                continue
             case _:
                 kind = str(part.__struct_config__.tag)
-                raise Inexpressible(f"The web chat cannot show {kind}; it shows text and choices.")
+                raise Inexpressible(f"The web chat cannot show {kind}; it shows text, choices and stored files.")
     return (Call(method=SHOW, url="", json={"id": outbound.id}, bucket=outbound.to),)
 
 

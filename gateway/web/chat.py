@@ -1,6 +1,7 @@
 """The web chat's own road: visitors get a signed token, and talk over a WebSocket that ends in the same intake as all webhooks."""
 
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -9,29 +10,28 @@ from aiohttp import WSMsgType, web
 from msgspec import Meta, Struct, structs
 
 from config.secret import Secret
+from connectors.contract import Request
 from connectors.webchat import Settings as WebchatSettings
-from connectors.webchat.inbound import MAX_FRAME
-from connectors.webchat.visitor import USER_PREFIX, Visitor, read_jwt, read_token, sign_token
+from connectors.webchat.inbound import MAX_FRAME, TOKEN_HEADER, USER_HEADER
+from connectors.webchat.visitor import USER_PREFIX, Claims, Visitor, read_jwt, sign_token
 from gateway.credentials import new_secret
+from gateway.intake import take_in
 from gateway.services import Channel, Services
 from gateway.web import live
-from gateway.web.access import client_address, refuse_token_in_url
-from gateway.web.dispatch import read_json, refuse_encoded
-from gateway.web.errors import Refusal, not_found, respond_to
+from gateway.web.access import refuse_token_in_url
+from gateway.web.dispatch import read_json
+from gateway.web.errors import Refusal
 from gateway.web.live import BAD_CREDENTIAL, Closing, SocketWire
 from gateway.web.route import Input
 from gateway.web.signing import derive_key
 from gateway.web.state import STATE, WebState
 from gateway.web.strict_json import BadJson, decode
+from gateway.web.visitor_door import address_of, allowed_origin, bearer, channel_of, for_pages, visitor_of
 from gateway.web.visitor_talk import SLOW, Talk
 
 _KIND: Final = "webchat"
 _MAX_POS: Final = 2**53
-_PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "POST",
-    "Access-Control-Allow-Headers": "content-type, idempotency-key",
-    "Access-Control-Max-Age": "600",
-}
+_NAME_CHARS: Final = 100
 
 
 class NewVisitor(Input, frozen=True, kw_only=True):
@@ -39,6 +39,12 @@ class NewVisitor(Input, frozen=True, kw_only=True):
 
     #: A JSON Web Token (HS256) by which the shop's own server says who its user is.
     jwt: Annotated[str, Meta(max_length=2048)] = ""
+
+
+class Identify(Input, frozen=True, kw_only=True):
+    """Who the visitor is, by the shop's own server: a JSON Web Token (HS256)."""
+
+    jwt: Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class Texts(Struct, frozen=True, kw_only=True):
@@ -60,43 +66,23 @@ class Hello(Input, frozen=True, kw_only=True):
     after: Annotated[int, Meta(ge=0, le=_MAX_POS)] = 0
 
 
-async def new_session(request: web.Request) -> web.StreamResponse:
-    """``POST /chat/v1/{channel}/sessions``."""
-    state = request.app[STATE]
-    cors: dict[str, str] = {}
-    try:
-        channel = _channel(request, state)
-        cors = _cors(_allowed_origin(request, state, channel))
-        response = await _new_session(request, state, channel)
-    except Exception as error:  # noqa: BLE001 - the answer needs its CORS headers, or the page could not read why
-        response = respond_to(error)
-    response.headers.update(cors)
-    return response
-
-
-async def preflight(request: web.Request) -> web.StreamResponse:
-    """``OPTIONS /chat/v1/{channel}/sessions``: a browser asks whether the shop's page may."""
-    state = request.app[STATE]
-    origin = _allowed_origin(request, state, _channel(request, state))
-    return web.Response(status=204, headers={**_cors(origin), **_PREFLIGHT})
-
-
 async def socket(request: web.Request) -> web.StreamResponse:
     """``GET /chat/v1/{channel}/socket``."""
     state = request.app[STATE]
     refuse_token_in_url(request)
     if set(request.query) - {"after"}:
         raise Refusal(400, "bad_query", "Only after is known here.")
-    channel = _channel(request, state)
-    _allowed_origin(request, state, channel)
+    channel = channel_of(request, state)
+    allowed_origin(request, state, channel)
     upgraded = await live.upgrade(request, MAX_FRAME)
     wire = SocketWire(upgraded, SLOW)
     with state.services.metrics.feed_subscribers.labels("visitor").track_inprogress():
         try:
             hello = _read_hello(await live.first_frame(upgraded))
-            visitor = _visitor(state, channel, hello.token)
+            visitor = _introduced(state, channel, hello.token)
             talk = Talk(state.services, channel, visitor, hello.token, wire)
-            closing = await live.first_of(state, talk.show(hello.after), talk.listen(_messages(upgraded)), live.keep_alive(wire))
+            heard = talk.listen(_messages(upgraded))
+            closing = await live.first_of(state, talk.show(hello.after), talk.overhear(), heard, live.keep_alive(wire))
         except Closing as reason:
             closing = reason
     await live.close(upgraded, closing, SLOW)
@@ -129,17 +115,53 @@ def chat_channels(services: Services) -> dict[str, Channel]:
     }
 
 
-async def _new_session(request: web.Request, state: WebState, channel: Channel) -> web.Response:
-    refuse_token_in_url(request)
-    refuse_encoded(request)
-    address = f"visitor {client_address(request, state.services.config.server.trusted_proxies)}"
-    if state.visitor_throttle.wait((address,)) > 0:
-        raise Refusal(429, "too_many_visitors", "Too many new chats from here. Try again in a moment.", headers={"Retry-After": "10"})
-    state.visitor_throttle.count((address,))
+async def _new_session(request: web.Request, state: WebState, channel: Channel) -> web.StreamResponse:
+    """``POST /chat/v1/{channel}/sessions``."""
+    _count(request, state)
     body = decode(await read_json(request), NewVisitor)
     settings, now = channel.settings, state.services.clock().timestamp()
-    name = _named(body.jwt, settings, channel.id, now) if body.jwt else new_secret()
-    visitor = Visitor(visitor=name, channel=channel.id, iat=int(now))
+    name = USER_PREFIX + _claims(body.jwt, settings, channel.id, now).sub if body.jwt else new_secret()
+    return _session(channel, Visitor(visitor=name, channel=channel.id, iat=int(now)))
+
+
+new_session: Final = for_pages(_new_session)
+
+
+async def _identify(request: web.Request, state: WebState, channel: Channel) -> web.StreamResponse:
+    """``POST /chat/v1/{channel}/identify``: with the visitor's own token *and* the shop's word for who it is.
+
+    What was said before is joined to the user's customer, once for ever: if an agent undoes that, saying it again changes nothing.
+    """
+    _count(request, state)
+    token, visitor = bearer(request, state, channel)
+    body = decode(await read_json(request), Identify)
+    now = state.services.clock()
+    claims = _claims(body.jwt, channel.settings, channel.id, now.timestamp())
+    user = Visitor(visitor=USER_PREFIX + claims.sub, channel=channel.id, iat=int(now.timestamp()))
+    if visitor.named and visitor.visitor != user.visitor:
+        raise Refusal(409, "already_identified", "This token is another user's. Begin a new session with the signed user.")
+    if not visitor.named:
+        frame = {"type": "identify", "id": _frame_id(visitor, user), "name": claims.name.strip()[:_NAME_CHARS]}
+        arrival = Request(
+            method="POST",
+            url=f"{state.services.config.public_url}/chat/v1/{channel.id}/identify",
+            headers={TOKEN_HEADER: token, USER_HEADER: sign_token(user, channel.settings.secret)},
+            body=msgspec.json.encode(frame),
+            received_at=now,
+        )
+        await take_in(state.services, channel, arrival)
+    return _session(channel, user)
+
+
+identify: Final = for_pages(_identify)
+
+
+def _frame_id(visitor: Visitor, user: Visitor) -> str:
+    return hashlib.blake2b(f"{visitor.visitor}\x00{user.visitor}".encode(), digest_size=16).hexdigest()
+
+
+def _session(channel: Channel, visitor: Visitor) -> web.Response:
+    settings = channel.settings
     session = VisitorSession(
         token=sign_token(visitor, settings.secret),
         visitor_id=visitor.visitor,
@@ -149,32 +171,20 @@ async def _new_session(request: web.Request, state: WebState, channel: Channel) 
     return web.Response(status=201, body=msgspec.json.encode(session), content_type="application/json")
 
 
-def _named(jwt: str, settings: WebchatSettings, channel: str, now: float) -> str:
-    """The visitor whom the shop's server vouches for. Raises Refusal 401."""
+def _count(request: web.Request, state: WebState) -> None:
+    """One more visitor from there. Raises Refusal 429."""
+    address = f"visitor {address_of(request, state)}"
+    if state.visitor_throttle.wait((address,)) > 0:
+        raise Refusal(429, "too_many_visitors", "Too many new chats from here. Try again in a moment.", headers={"Retry-After": "10"})
+    state.visitor_throttle.count((address,))
+
+
+def _claims(jwt: str, settings: WebchatSettings, channel: str, now: float) -> Claims:
+    """What the shop's server vouches for. Raises Refusal 401."""
     claims = read_jwt(jwt, settings.identity_secret, channel, now) if settings.identity_secret else "this channel knows no signed users"
     if isinstance(claims, str):
         raise Refusal(401, "bad_jwt", f"The signed user was not accepted: {claims}.", field="$.jwt")
-    return USER_PREFIX + claims.sub
-
-
-def _channel(request: web.Request, state: WebState) -> Channel:
-    channel = state.chats.get(request.match_info["channel"])
-    if channel is None:
-        raise not_found()
-    return channel
-
-
-def _allowed_origin(request: web.Request, state: WebState, channel: Channel) -> str:
-    """The page's origin, if it may show this chat. Raises Refusal 403."""
-    origin = request.headers.get("Origin", "")
-    allowed = {*channel.settings.origins, *([state.origin] if state.demo else [])}
-    if not origin or origin not in allowed:
-        raise Refusal(403, "bad_origin", "This page may not show the chat; the operator lists those that may in the channel's origins.")
-    return origin
-
-
-def _cors(origin: str) -> dict[str, str]:
-    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    return claims
 
 
 def _read_hello(frame: bytes) -> Hello:
@@ -187,8 +197,8 @@ def _read_hello(frame: bytes) -> Hello:
     return hello
 
 
-def _visitor(state: WebState, channel: Channel, token: str) -> Visitor:
-    visitor = read_token(token, channel.settings.secret, channel.id, state.services.clock().timestamp())
+def _introduced(state: WebState, channel: Channel, token: str) -> Visitor:
+    visitor = visitor_of(state, channel, token)
     if visitor is None:
         raise Closing(BAD_CREDENTIAL, "bad token")
     return visitor

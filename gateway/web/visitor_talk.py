@@ -4,15 +4,13 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from connectors.content import AnyPart
 from connectors.contract import Request
-from connectors.event import Instant
-from connectors.webchat.inbound import TOKEN_HEADER, AnyFrame
+from connectors.webchat.inbound import MAX_FILES, MAX_TEXT, TOKEN_HEADER, Address, ChosenFrame, Frame, ProfileFrame, StartFrame
 from connectors.webchat.visitor import Visitor
 from gateway.hub import CursorLost, Overrun
 from gateway.intake import Outcome, take_in
@@ -20,8 +18,11 @@ from gateway.services import Channel, Services
 from gateway.web.live import ABUSE, BAD_CREDENTIAL, Closing, Wire, encode
 from gateway.web.strict_json import BadJson, convert, load
 from gateway.web.throttle import Rate
+from gateway.web.visitor_files import FileId, own_files
+from gateway.web.visitor_view import PUBLIC, FileLinks, VisitorMessage, client_id_of, visitor_message
+from gateway.whisper import TTL, Whisper
 from routing.command import Actor, VisitorSeen
-from routing.errors import Refused
+from routing.errors import Refused, Unknown
 from storage.access import Scope
 from storage.errors import StorageError
 from storage.ids import random_id
@@ -33,22 +34,21 @@ _FRAMES_PER_SECOND: Final = 20.0
 _FIRST_ITEMS: Final = 50
 _READ: Final = 200
 _MOST_ITEMS: Final = 1000
-_PUBLIC: Final = frozenset({MessageKind.INBOUND, MessageKind.OUTBOUND})
 _SHOWN: Final = {"message.added": "message", "message.changed": "changed"}
 
 
-class VisitorMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message as its shopper sees it: no statuses, no ids of agents."""
+class SaidFrame(Frame, frozen=True, kw_only=True, tag="message"):
+    """A text, files that were uploaded before, or both."""
 
-    id: str
-    pos: int
-    mine: bool
-    #: Name to show.
-    author: str
-    parts: tuple[AnyPart, ...]
-    at: Instant
-    deleted: bool = False
-    edited: bool = False
+    text: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    files: Annotated[tuple[FileId, ...], Meta(max_length=MAX_FILES)] = ()
+    page: Address = ""
+    referrer: Address = ""
+
+    def __post_init__(self) -> None:
+        """An empty message says nothing."""
+        if not self.text and not self.files:
+            raise ValueError("a message needs a text or a file")
 
 
 class SeenFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="seen", forbid_unknown_fields=True):
@@ -56,6 +56,20 @@ class SeenFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="seen",
 
     pos: int
     read: bool = False
+
+
+class TypingFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="typing", forbid_unknown_fields=True):
+    """The visitor is typing, now."""
+
+
+class RefreshFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="refresh", forbid_unknown_fields=True):
+    """The links to the files of a message are too old: say it again with fresh ones."""
+
+    message: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+#: What a visitor may say.
+Said = SaidFrame | ChosenFrame | StartFrame | ProfileFrame | SeenFrame | TypingFrame | RefreshFrame
 
 
 class _Added(Struct):
@@ -71,7 +85,7 @@ class _Named(Struct):
 
 
 class Talk:
-    """One socket of one visitor; several tabs are several talks with the same identity."""
+    """One line to one visitor, whatever it is made of; several tabs are several talks with the same identity."""
 
     def __init__(self, services: Services, channel: Channel, visitor: Visitor, token: str, wire: Wire) -> None:
         self._services = services
@@ -80,13 +94,15 @@ class Talk:
         self._token = token
         self._wire = wire
         self._scope = Scope(identity=str(visitor.identity))
+        self._links = FileLinks(channel)
 
     async def show(self, after: int) -> None:
         """Say hello, send the history, then everything new, for ever. Raises Closing."""
         while True:
             pos, items, unread = await self._services.store.view(functools.partial(self._history, after=after))
             after = pos
-            await self._send({"type": "hello", "visitor_id": self._visitor.visitor, "pos": pos, "unread": unread})
+            limit = self._services.config.media.max_bytes
+            await self._send({"type": "hello", "visitor_id": self._visitor.visitor, "pos": pos, "unread": unread, "max_file": limit})
             await self._send({"type": "history", "items": items})
             try:
                 async with contextlib.aclosing(self._services.hub.follow(pos)) as batches:
@@ -99,6 +115,14 @@ class Talk:
             except Overrun:
                 raise Closing(SLOW, "too slow") from None
 
+    async def overhear(self) -> None:
+        """Pass on that an agent is typing. Raises Closing."""
+        with self._services.hub.whispers.listen() as listener:
+            while True:
+                whisper = await listener.next()
+                if whisper.identity == str(self._visitor.identity):
+                    await self._send({"type": "typing", "author": whisper.author, "until": whisper.until})
+
     async def listen(self, frames: AsyncIterator[bytes | None]) -> None:
         """Take in what the visitor sends, in order. Raises Closing."""
         loop = asyncio.get_running_loop()
@@ -107,20 +131,29 @@ class Talk:
             if not rate.take(loop.time()):
                 raise Closing(ABUSE, f"more than {_FRAMES_PER_SECOND:.0f} frames per second")
             if frame is not None:
-                await self._take(frame)
+                await self.take(frame)
 
-    async def _take(self, frame: bytes) -> None:
+    async def take(self, frame: bytes) -> None:
+        """One frame of the visitor; whatever there is to say about it goes out on the wire. Raises Closing."""
         try:
             document = load(frame)
-            decoded: AnyFrame | SeenFrame = convert(document, AnyFrame | SeenFrame)  # type: ignore[arg-type]
+            decoded: Said = convert(document, Said)  # type: ignore[arg-type]
         except BadJson as error:
             await self._refuse(_id_of(frame), "bad_frame", str(error))
             return
         try:
-            if isinstance(decoded, SeenFrame):
-                await self._seen(decoded)
-            else:
-                await self._keep(decoded.id, encode(document))
+            match decoded:
+                case SeenFrame():
+                    await self._seen(decoded)
+                case TypingFrame():
+                    await self._typing()
+                case RefreshFrame():
+                    await self._refresh(decoded.message)
+                case SaidFrame() if decoded.files:
+                    files = await self._services.store.view(lambda tx: own_files(tx, decoded.files, self._visitor.identity))
+                    await self._keep(decoded.id, encode({**document, "files": files}))
+                case _:
+                    await self._keep(decoded.id, encode(document))
         except Refused as error:
             await self._refuse(_id_of(frame), error.code, str(error))
         except StorageError:
@@ -137,7 +170,27 @@ class Talk:
         receipt = await take_in(self._services, self._channel, request)
         if receipt.outcome is Outcome.REFUSED:
             raise Closing(BAD_CREDENTIAL, "the token is too old")
+        self._services.hub.whispers.rested(str(self._visitor.identity))
         await self._send({"type": "ack", "id": frame_id, "pos": receipt.places[0].pos})
+
+    async def _typing(self) -> None:
+        """Whisper it to the agents who see the conversation; before the first message there is none."""
+        identity, now, whispers = self._visitor.identity, self._services.clock(), self._services.hub.whispers
+        if not whispers.may(str(identity), now):
+            return
+        conversation = await self._services.store.view(lambda tx: tx.conversations.unresolved(self._channel.id, identity))
+        if conversation is not None:
+            whispers.say(Whisper(conversation_id=conversation.id, until=now + TTL, queue=conversation.queue_id))
+
+    async def _refresh(self, message_id: str) -> None:
+        shown = await self._services.store.view(lambda tx: self._again(tx, message_id))
+        await self._wire.send(_frame("changed", shown))
+
+    async def _again(self, tx: Transaction, message_id: str) -> VisitorMessage:
+        message = await tx.messages.get(message_id)
+        if message is None or message.kind not in PUBLIC or await tx.conversations.get(message.conversation_id, self._scope) is None:
+            raise Unknown("not_found", "There is no such message of yours.")
+        return await self._view(tx, message)
 
     async def _seen(self, frame: SeenFrame) -> None:
         actor = Actor(agent_id="", name="", role=Role.BOT, scope=self._scope)
@@ -157,8 +210,9 @@ class Talk:
         if kind is None or not self._scope.admits(queues=entry.queues, identity=entry.identity, agent=entry.agent):
             return
         message = msgspec.json.decode(entry.data, type=_Added).message
-        if message.kind in _PUBLIC:
-            await self._wire.send(b'{"type":%b,%b' % (encode(kind), encode(visitor_message(message))[1:]))
+        if message.kind in PUBLIC:
+            shown = await self._services.store.view(lambda tx: self._view(tx, message)) if message.kind is MessageKind.INBOUND else None
+            await self._wire.send(_frame(kind, shown or visitor_message(message, "", self._link)))
 
     async def _history(self, tx: Transaction, *, after: int) -> tuple[int, list[VisitorMessage], int]:
         """Where the stream stands, what the visitor sees, and how much of it is new to them."""
@@ -170,12 +224,18 @@ class Talk:
             found = await self._since(tx, known.customer_id, after)
         else:
             found = await tx.messages.of_customer(known.customer_id, self._scope, 0, 0, _READ)
-        public = [message for message in found if message.kind in _PUBLIC]
+        public = [message for message in found if message.kind in PUBLIC]
         shown = public if after else public[-_FIRST_ITEMS:]
         latest = await tx.conversations.latest(self._channel.id, self._visitor.identity)
         seen = latest.customer_seen_pos if latest else 0
         unread = sum(message.kind is MessageKind.OUTBOUND and message.pos > seen for message in public)
-        return head, [visitor_message(message) for message in shown], unread
+        return head, [await self._view(tx, message) for message in shown], unread
+
+    async def _view(self, tx: Transaction, message: Message) -> VisitorMessage:
+        return visitor_message(message, await client_id_of(tx, message, self._visitor), self._link)
+
+    def _link(self, stored: str) -> str:
+        return self._links.make(self._visitor.identity, stored, self._services.clock())
 
     async def _since(self, tx: Transaction, customer_id: str, after: int) -> list[Message]:
         found: list[Message] = []
@@ -193,18 +253,8 @@ class Talk:
         await self._send({"type": "error", "code": code, "detail": detail, **({"id": frame_id} if frame_id else {})})
 
 
-def visitor_message(message: Message) -> VisitorMessage:
-    """Without anything that is not the shopper's business; a deleted message keeps its place only."""
-    return VisitorMessage(
-        id=message.id,
-        pos=message.pos,
-        mine=message.kind is MessageKind.INBOUND,
-        author=message.author.name,
-        parts=() if message.deleted else message.parts,
-        at=message.at,
-        deleted=message.deleted,
-        edited=message.edited_at is not None,
-    )
+def _frame(kind: str, message: VisitorMessage) -> bytes:
+    return b'{"type":%b,%b' % (encode(kind), encode(message)[1:])
 
 
 def _id_of(frame: bytes) -> str:

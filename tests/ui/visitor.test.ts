@@ -8,50 +8,39 @@ const AT = Date.parse('2026-11-01T10:00:00Z');
 const empty: Chat = { messages: [], pending: [] };
 
 function line(id: string, text: string, at = AT): Pending {
-  return { id, at, text, state: 'sending', pos: 0 };
+  return { id, at, text, state: 'sending' };
 }
 
-function mine(id: string, pos: number, text: string, at = '2026-11-01T10:00:01Z'): VisitorMessage {
-  return { id, pos, mine: true, parts: [{ type: 'text', text }], at };
+function mine(id: string, pos: number, text: string, client_id = ''): VisitorMessage {
+  return { id, pos, mine: true, client_id, parts: [{ type: 'text', text }], at: '2026-11-01T10:00:01Z' };
 }
 
-test('a line is replaced by the copy of the server: by id', () => {
-  const chat = receive(enqueue(empty, line('u1', 'hello')), mine('u1', 7, 'hello'));
+test('a line is replaced by the copy of the server, whatever its words have become', () => {
+  const chat = receive(enqueue(empty, line('u1', 'hello')), mine('msg_1', 7, 'Hello!', 'u1'));
   assert.deepEqual([chat.messages.length, chat.pending.length], [1, 0]);
 });
 
-test('… by position, after the acknowledgement', () => {
-  const chat = receive(acknowledge(enqueue(empty, line('u1', 'hello')), 'u1', 7), mine('msg_1', 7, 'Hello!'));
-  assert.deepEqual([chat.messages.length, chat.pending.length], [1, 0]);
-});
-
-test('… by its words, the oldest first', () => {
+test('the same words in another message replace nothing', () => {
   let chat = enqueue(enqueue(empty, line('u1', 'ok')), line('u2', 'ok', AT + 5));
-  chat = receive(chat, mine('msg_1', 7, 'ok'));
-  assert.deepEqual(chat.pending.map((item) => item.id), ['u2']);
-});
-
-test('two equal lines are two messages', () => {
-  let chat = enqueue(empty, line('u1', 'ok'));
-  chat = receive(acknowledge(chat, 'u1', 3), mine('msg_1', 4, 'ok'));
-  chat = enqueue(chat, line('u2', 'ok', AT + 60_000));
-  chat = receive(acknowledge(chat, 'u2', 5), mine('msg_2', 6, 'ok', '2026-11-01T10:01:01Z'));
-  assert.deepEqual([chat.messages.length, chat.pending.length], [2, 0]);
+  chat = receive(chat, mine('msg_2', 7, 'ok', 'u2'));
+  chat = receive(chat, mine('msg_0', 5, 'ok'));
+  assert.deepEqual(chat.pending.map((item) => item.id), ['u1']);
 });
 
 test('an acknowledged line stays until the copy comes, and is not lost', () => {
-  const chat = acknowledge(enqueue(empty, line('u1', 'hello')), 'u1', 0);
+  const chat = acknowledge(enqueue(empty, line('u1', 'hello')), 'u1');
   assert.deepEqual(chat.pending.map((item) => item.state), ['sent']);
+  assert.deepEqual(receive(chat, mine('msg_1', 7, 'hello', 'u1')).pending, []);
 });
 
 test('sent before a reload and acknowledged again after it: shown once', () => {
-  const history = receiveAll(empty, [mine('msg_1', 7, 'hello')]);
-  const chat = acknowledge(enqueue(history, line('u1', 'hello')), 'u1', 6);
+  const history = receiveAll(empty, [mine('msg_1', 7, 'hello', 'u1')]);
+  const chat = acknowledge(enqueue(history, line('u1', 'hello')), 'u1');
   assert.deepEqual([chat.messages.length, chat.pending.length], [1, 0]);
 });
 
 test('a message of the shop never removes a line', () => {
-  const chat = receive(enqueue(empty, line('u1', 'hello')), { ...mine('msg_1', 7, 'hello'), mine: false });
+  const chat = receive(enqueue(empty, line('u1', 'hello')), { ...mine('msg_1', 7, 'hello', 'u1'), mine: false });
   assert.equal(chat.pending.length, 1);
 });
 

@@ -1,9 +1,6 @@
 """Visitors of the web chat: their own words once, their own history only, in every tab."""
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import time
 import uuid
@@ -13,15 +10,8 @@ import pytest
 
 from gateway.web import live
 from tests.support.cast import DEADLINE, Cast, Frames, Shopper, say
-from tests.support.gateway import IDENTITY_SECRET, SHOP, gateway_config, running_gateway
-
-
-def _jwt(secret: str = IDENTITY_SECRET, alg: str = "HS256", **claims: object) -> str:
-    whole = {"sub": "42", "aud": "web", "exp": int(time.time()) + 600, **claims}
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": alg, "typ": "JWT"}, whole)]
-    body = b".".join(parts)
-    mac = base64.urlsafe_b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).rstrip(b"=")
-    return (body + b"." + mac).decode()
+from tests.support.gateway import SHOP, gateway_config, running_gateway
+from tests.support.visitor import jwt
 
 
 async def _texts(cast: Cast, shopper: Shopper, wanted: int) -> list[str]:
@@ -37,6 +27,7 @@ async def _texts(cast: Cast, shopper: Shopper, wanted: int) -> list[str]:
 
 
 async def test_a_frame_sent_again_is_one_message(cast: Cast) -> None:
+    """C3: a client id is one message, however often it is sent; each is acknowledged."""
     identifier = str(uuid.uuid4())
     async with cast.cleo.open() as window:
         first = await say(window, "once", identifier)
@@ -48,6 +39,7 @@ async def test_a_frame_sent_again_is_one_message(cast: Cast) -> None:
 
 
 async def test_two_tabs_show_the_same_once(cast: Cast) -> None:
+    """C3: every tab gets every event once."""
     await cast.cleo.begin()
     async with cast.cleo.open() as left, cast.cleo.open() as right:
         await say(left, "from the left")
@@ -61,6 +53,7 @@ async def test_two_tabs_show_the_same_once(cast: Cast) -> None:
 
 
 async def test_a_returning_visitor_gets_what_was_missed(cast: Cast) -> None:
+    """C3: replay after the last position; C6: what came while nobody was there is waiting."""
     conversation = await cast.conversation("first")
     async with cast.cleo.open() as window:
         last = window.seen[-1]["items"][-1]["pos"]
@@ -77,6 +70,7 @@ async def test_a_returning_visitor_gets_what_was_missed(cast: Cast) -> None:
 
 
 async def test_nobody_sees_anybody_elses_chat(cast: Cast) -> None:
+    """C1: a session sees its own conversation only."""
     async with cast.dan.open() as dan:
         await cast.conversation("private")
         await say(dan, "hello?")
@@ -85,6 +79,7 @@ async def test_nobody_sees_anybody_elses_chat(cast: Cast) -> None:
 
 
 async def test_a_visitor_cannot_pretend(cast: Cast) -> None:
+    """C1: frames are checked, their size included."""
     conversation = await cast.conversation("genuine")
     line = (await cast.sue.get(f"/conversations/{conversation['id']}/messages")).json["items"][0]
     attempts: list[dict[str, object]] = [
@@ -113,6 +108,7 @@ async def test_a_visitor_cannot_pretend(cast: Cast) -> None:
 
 
 async def test_tokens_that_are_not_ours(cast: Cast) -> None:
+    """C1: only a token that we signed for this channel."""
     await cast.cleo.begin()
     await cast.dan.begin()
     other = Shopper(cast.gateway, channel="web2", origin="https://other.example.org")
@@ -140,35 +136,37 @@ async def test_tokens_that_are_not_ours(cast: Cast) -> None:
 
 
 async def test_users_whom_the_shop_vouches_for(cast: Cast) -> None:
+    """C2: users by a JWT of the shop's server; anything else is refused."""
     phone, laptop = Shopper(cast.gateway), Shopper(cast.gateway)
-    assert (await phone.begin(jwt=_jwt())).status == 201
-    assert (await laptop.begin(jwt=_jwt())).status == 201
+    assert (await phone.begin(jwt=jwt())).status == 201
+    assert (await laptop.begin(jwt=jwt())).status == 201
     assert phone.visitor_id == laptop.visitor_id == "user:42"
     await phone.say("from the phone")
     await _texts(cast, phone, 1)
     async with laptop.open() as window:
         assert [item["parts"][0]["text"] for item in window.seen[-1]["items"]] == ["from the phone"]
     wrong = [
-        _jwt(secret="another secret"),
-        _jwt(alg="none"),
-        _jwt(alg="HS512"),
-        _jwt(aud="web2"),
-        _jwt(exp=int(time.time()) - 1),
-        _jwt(exp=int(time.time()) + 7200),
-        _jwt(sub=""),
-        _jwt(nbf=int(time.time()) + 3600),
+        jwt(secret="another secret"),
+        jwt(alg="none"),
+        jwt(alg="HS512"),
+        jwt(aud="web2"),
+        jwt(exp=int(time.time()) - 1),
+        jwt(exp=int(time.time()) + 7200),
+        jwt(sub=""),
+        jwt(nbf=int(time.time()) + 3600),
         "x",
         "a.b.c",
-        _jwt().rsplit(".", 1)[0] + ".",
+        jwt().rsplit(".", 1)[0] + ".",
     ]
     for token in wrong:
         answer = await Shopper(cast.gateway).begin(jwt=token)
         assert (answer.status, answer.code) == (401, "bad_jwt"), token
     stranger = Shopper(cast.gateway, channel="web2", origin="https://other.example.org")
-    assert (await stranger.begin(jwt=_jwt(aud="web2"))).code == "bad_jwt"
+    assert (await stranger.begin(jwt=jwt(aud="web2"))).code == "bad_jwt"
 
 
 async def test_what_visitors_say_about_themselves_is_a_claim(cast: Cast) -> None:
+    """C2: name and e-mail that a visitor types are claims, and open nobody's history."""
     conversation = await cast.conversation()
     async with cast.cleo.open() as window:
         await window.send({"type": "profile", "id": "profile-0001", "name": "Cleo", "email": "Cleo@Example.org"})
@@ -220,6 +218,7 @@ async def test_the_reply_is_delivered_and_read(cast: Cast) -> None:
 
 
 async def test_cors_is_exact(stage: Cast) -> None:
+    """C1: the origins of the list, exactly."""
     path = "/chat/v1/web/sessions"
     status, headers, _ = await stage.gateway.request("OPTIONS", path, headers={"Origin": SHOP, "Access-Control-Request-Method": "POST"})
     assert (status, headers["Access-Control-Allow-Origin"], headers["Vary"]) == (204, SHOP, "Origin")
@@ -231,6 +230,7 @@ async def test_cors_is_exact(stage: Cast) -> None:
 
 
 async def test_the_demo_chats_on_its_own_pages_only(tmp_path: Path) -> None:
+    """C1: the gateway's own pages only in the demo."""
     async with running_gateway(gateway_config(tmp_path), demo=True) as gateway:
         assert (await Shopper(gateway, origin=gateway.url).begin()).status == 201
         assert (await Shopper(gateway, origin="http://127.0.0.1:1").begin()).status == 403
@@ -239,6 +239,7 @@ async def test_the_demo_chats_on_its_own_pages_only(tmp_path: Path) -> None:
 
 
 async def test_a_silent_line_gets_pings(stage: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C4: a heartbeat below 30 s."""
     monkeypatch.setattr(live, "PING_SECONDS", 0.02)
     shopper = Shopper(stage.gateway)
     await shopper.begin()

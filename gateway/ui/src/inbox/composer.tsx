@@ -9,6 +9,7 @@ import { Icon } from './icons.tsx';
 import { focusComposer, noteMode } from './screen.ts';
 import { feed } from './store.ts';
 import { t } from './texts.ts';
+import { agentSent, agentTypes } from './typing.ts';
 
 function grow(field: HTMLTextAreaElement): void {
   field.style.height = 'auto';
@@ -47,6 +48,7 @@ export function Composer({ conversation }: { conversation: Conversation }): JSX.
     const words = text.value.trim();
     if (words === '') return;
     write(conversation.id, words, note);
+    agentSent(conversation.id);
     change('');
     field.current?.focus();
   };
@@ -67,7 +69,11 @@ export function Composer({ conversation }: { conversation: Conversation }): JSX.
         id="composer" ref={field} rows={2} dir="auto" maxLength={65536}
         aria-label={t(note ? 'note' : 'reply')}
         placeholder={t(note ? 'note_placeholder' : 'reply_placeholder')}
-        onInput={(event) => change(event.currentTarget.value)}
+        onInput={(event) => {
+          change(event.currentTarget.value);
+          // Only our own web chat can show it; a note is nobody's business.
+          if (!note && text.value !== '' && feed.value.channels.get(conversation.channel)?.kind === 'webchat') agentTypes(conversation.id);
+        }}
         onKeyDown={(event) => {
           if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
           event.preventDefault();

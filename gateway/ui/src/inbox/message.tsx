@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 
 import { LinkedText } from '../shared/linked-text.tsx';
+import { SHOWABLE, sizeText } from '../shared/size.ts';
 import { clock, full } from '../shared/time.ts';
 import type { MediaPart, Message, Part, Status } from '../shared/types.ts';
 import { wordsOf } from '../shared/visitor.ts';
@@ -11,15 +12,6 @@ import { Icon } from './icons.tsx';
 import { focusComposer, noteMode } from './screen.ts';
 import { feed } from './store.ts';
 import { locale, t } from './texts.ts';
-
-/** Kinds that a browser shows without harm; the gateway serves nothing else inline. */
-const SHOWABLE: ReadonlySet<string> = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
-
-function bytes(size: number): string {
-  const unit = size >= 1_000_000 ? 'megabyte' : size >= 1000 ? 'kilobyte' : 'byte';
-  const value = size >= 1_000_000 ? size / 1_000_000 : size >= 1000 ? size / 1000 : size;
-  return new Intl.NumberFormat(locale.value, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 }).format(value);
-}
 
 function Media({ part }: { part: MediaPart }): JSX.Element {
   const label = part.name || t(`media_${part.kind}`);
@@ -38,7 +30,7 @@ function Media({ part }: { part: MediaPart }): JSX.Element {
       {picture ? (
         <img src={href} alt={part.name || t('media_image')} loading="lazy" class={part.kind} />
       ) : (
-        <><Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{bytes(part.size)}</small> : null}</>
+        <><Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{sizeText(part.size, locale.value)}</small> : null}</>
       )}
     </a>
   );

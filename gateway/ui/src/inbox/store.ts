@@ -6,6 +6,7 @@ import { LiveSocket, type LiveState } from '../shared/live.ts';
 import type { Agent, Channel, Conversation, Presence, Queue } from '../shared/types.ts';
 import { ApiError, get, getAll, send, type Page } from './api.ts';
 import { t } from './texts.ts';
+import { hear } from './typing.ts';
 
 export type Phase = 'starting' | 'login' | 'ready';
 /** What the list shows: a named view, or one queue as `queue:<id>`. */
@@ -85,6 +86,7 @@ const socket = new LiveSocket({
   frame: (frame) => {
     if (frame['type'] === 'hello') socket.healthy();
     feed.value = applyEvent(feed.value, frame);
+    hear(frame);
     const own = feed.value.agents.get(viewer.value.id);
     if (own !== undefined) me.value = own;
     if (feed.value.resync !== '') {

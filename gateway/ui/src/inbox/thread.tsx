@@ -4,11 +4,13 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { day, dayKey } from '../shared/time.ts';
 import type { Conversation, Message } from '../shared/types.ts';
+import { customerName } from './bits.tsx';
 import { loadEarlier, loadThread, markRead, outgoing } from './conversation.ts';
 import { Icon } from './icons.tsx';
 import { Line, OutgoingLine } from './message.tsx';
 import { complain, feed } from './store.ts';
 import { locale, t } from './texts.ts';
+import { typing } from './typing.ts';
 
 /** Lines with day marks; lines of one author that follow each other closely are joined. */
 export function lines(items: readonly Message[], showChannel = false): JSX.Element[] {
@@ -35,6 +37,7 @@ export function Thread({ conversation }: { conversation: Conversation }): JSX.El
   const lastTop = useRef(0);
   const thread = feed.value.threads.get(conversation.id);
   const going = outgoing.value.filter((item) => item.conversation === conversation.id);
+  const writing = typing.value.has(conversation.id);
   const count = (thread?.items.length ?? 0) + going.length;
   const newest = thread?.items[thread.items.length - 1]?.id ?? '';
   const toEnd = (): void => {
@@ -52,7 +55,7 @@ export function Thread({ conversation }: { conversation: Conversation }): JSX.El
   }, [conversation.id, missing]);
   useLayoutEffect(() => {
     if (atEnd.peek() || going.length > 0) toEnd();
-  }, [count, newest, going.map((item) => item.state).join()]);
+  }, [count, newest, writing, going.map((item) => item.state).join()]);
   useEffect(() => {
     void markRead(conversation);
     const look = (): void => void markRead(conversation);
@@ -87,6 +90,7 @@ export function Thread({ conversation }: { conversation: Conversation }): JSX.El
         {thread?.more && <button type="button" class="more" onClick={() => void earlier()}>{t('earlier')}</button>}
         {!missing && lines(thread.items)}
         {going.map((item) => <OutgoingLine key={item.key} item={item} />)}
+        {writing && <p class="typing" dir="auto">{t('typing', { name: customerName(conversation) })}</p>}
       </div>
       {!atEnd.value && <button type="button" class="to-end" onClick={toEnd} aria-label={t('to_end')} title={t('to_end')}><Icon name="down" /></button>}
     </div>

@@ -1,10 +1,25 @@
-/** A WebSocket that comes back: growing pauses with jitter, and a watchdog for lines that die silently. */
+/** A line that comes back: growing pauses with jitter, and a watchdog for lines that die silently. A WebSocket, unless told otherwise. */
 
 export type LiveState = 'connecting' | 'live' | 'waiting' | 'stopped';
 /** What to do after a close: `retry` with the usual pause, `slow` after a long one, `stop` for good. */
 export type AfterClose = 'retry' | 'slow' | 'stop';
 
+export interface LinkEvents {
+  opened: () => void;
+  frame: (frame: Readonly<Record<string, unknown>>) => void;
+  closed: (code: number) => void;
+}
+/** One connection. After `close` there are no more events. */
+export interface Link {
+  /** False when nothing was sent. */
+  send: (frame: object) => boolean;
+  close: () => void;
+}
+export type Open = (url: string, events: LinkEvents) => Link;
+
 export interface LiveOptions {
+  /** Makes a connection; a WebSocket by default. */
+  open?: Open;
   /** Asked before every attempt, so that it can carry the newest position. */
   url: () => string;
   opened?: (send: (frame: object) => void) => void;
@@ -17,11 +32,18 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
 /** The server speaks at least every 20 s. */
 const SILENCE = 50_000;
+/** The gateway stops, to come back at once. */
+const RESTART = 1012;
 
 /** Milliseconds before attempt number `attempt` (from 0); `random` is in [0, 1). */
 export function pause(attempt: number, random: number): number {
   const most = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(attempt, 16));
   return Math.round(most / 2 + (most / 2) * random);
+}
+
+/** Milliseconds before everybody comes back after a restart: spread, so that they do not come all at once. */
+export function spread(random: number): number {
+  return Math.round(FIRST_PAUSE + 4500 * random);
 }
 
 /** A JSON object, or null for anything else. */
@@ -35,15 +57,36 @@ export function parseFrame(data: unknown): Record<string, unknown> | null {
   }
 }
 
+export const openSocket: Open = (url, events) => {
+  const socket = new WebSocket(url);
+  socket.onopen = () => events.opened();
+  socket.onmessage = (event: MessageEvent<unknown>) => {
+    const frame = parseFrame(event.data);
+    if (frame !== null) events.frame(frame);
+  };
+  socket.onclose = (event) => events.closed(event.code);
+  return {
+    send: (frame) => {
+      if (socket.readyState !== WebSocket.OPEN) return false;
+      socket.send(JSON.stringify(frame));
+      return true;
+    },
+    close: () => {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    },
+  };
+};
+
 export class LiveSocket {
   #options: LiveOptions;
-  #socket: WebSocket | null = null;
+  #link: Link | null = null;
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   #running = false;
   #wake = (): void => {
-    if (this.#running && this.#socket === null && document.visibilityState !== 'hidden') {
+    if (this.#running && this.#link === null && document.visibilityState !== 'hidden') {
       this.#attempt = 0;
       this.#connect();
     }
@@ -51,7 +94,7 @@ export class LiveSocket {
 
   /** The browser knows before the socket does. */
   #cut = (): void => {
-    if (!this.#running || this.#socket === null) return;
+    if (!this.#running || this.#link === null) return;
     this.#drop();
     this.#again('retry');
   };
@@ -81,9 +124,7 @@ export class LiveSocket {
 
   /** False when there is no open line; then nothing was sent. */
   send(frame: object): boolean {
-    if (this.#socket === null || this.#socket.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(frame));
-    return true;
+    return this.#link?.send(frame) ?? false;
   }
 
   /** The other side answered sensibly: the next cut starts again with a short pause. */
@@ -94,36 +135,32 @@ export class LiveSocket {
 
   #drop(): void {
     clearTimeout(this.#watchdog);
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket === null) return;
-    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
-    socket.close();
+    const link = this.#link;
+    this.#link = null;
+    link?.close();
   }
 
   #connect(): void {
     clearTimeout(this.#timer);
     this.#drop();
     this.#options.state('connecting');
-    let socket: WebSocket;
     try {
-      socket = new WebSocket(this.#options.url());
+      this.#link = (this.#options.open ?? openSocket)(this.#options.url(), {
+        opened: () => this.#options.opened?.((frame) => this.send(frame)),
+        frame: (frame) => {
+          this.#guard();
+          this.#options.frame(frame);
+        },
+        closed: (code) => {
+          this.#drop();
+          if (this.#running) this.#again(this.#options.closed?.(code) ?? 'retry', code);
+        },
+      });
     } catch {
       this.#again('retry');
       return;
     }
-    this.#socket = socket;
     this.#guard();
-    socket.onopen = () => this.#options.opened?.((frame) => socket.send(JSON.stringify(frame)));
-    socket.onmessage = (event: MessageEvent<unknown>) => {
-      this.#guard();
-      const frame = parseFrame(event.data);
-      if (frame !== null) this.#options.frame(frame);
-    };
-    socket.onclose = (event) => {
-      this.#drop();
-      if (this.#running) this.#again(this.#options.closed?.(event.code) ?? 'retry');
-    };
   }
 
   #guard(): void {
@@ -134,7 +171,7 @@ export class LiveSocket {
     }, SILENCE);
   }
 
-  #again(how: AfterClose): void {
+  #again(how: AfterClose, code = 0): void {
     if (how === 'stop') {
       this.stop();
       return;
@@ -143,6 +180,6 @@ export class LiveSocket {
     this.#attempt = attempt + 1;
     this.#options.state('waiting');
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connect(), pause(attempt, Math.random()));
+    this.#timer = setTimeout(() => this.#connect(), code === RESTART ? spread(Math.random()) : pause(attempt, Math.random()));
   }
 }

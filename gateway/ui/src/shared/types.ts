@@ -121,6 +121,8 @@ export interface VisitorMessage {
   author?: string;
   parts: readonly Part[];
   at: string;
+  /** Of the visitor's own messages: the id that their page gave it. */
+  client_id?: string;
   deleted?: boolean;
   edited?: boolean;
 }

@@ -3,6 +3,16 @@ import type { Part, VisitorMessage } from './types.ts';
 
 export type SendState = 'sending' | 'sent' | 'failed';
 
+/** A file that was uploaded, and goes with a line. */
+export interface SentFile {
+  readonly id: string;
+  readonly name: string;
+  readonly size: number;
+  readonly mime: string;
+  /** Local picture of it, only in the tab that sent it; empty if there is none. */
+  readonly thumb: string;
+}
+
 /** A line of the visitor's. It stays until the server's own copy of it has come. */
 export interface Pending {
   /** Client uuid; the server takes each only once. */
@@ -12,9 +22,8 @@ export interface Pending {
   readonly text: string;
   /** For a pressed button. */
   readonly option?: string;
+  readonly files?: readonly SentFile[];
   readonly state: SendState;
-  /** Position from the acknowledgement; 0 before. */
-  readonly pos: number;
 }
 
 export interface Chat { readonly messages: readonly VisitorMessage[]; readonly pending: readonly Pending[] }
@@ -44,26 +53,16 @@ function insert(messages: readonly VisitorMessage[], message: VisitorMessage): V
   return out;
 }
 
-/** Does the server's message `message` stand for the waiting line `line`? By id, by position, else by the same words. */
-function standsFor(message: VisitorMessage, line: Pending): boolean {
-  if (!message.mine) return false;
-  if (message.id === line.id || (line.pos > 0 && message.pos === line.pos)) return true;
-  return line.state !== 'failed' && wordsOf(message.parts).trim() === line.text.trim();
+/** Does the server's message stand for the waiting line `id`? */
+function standsFor(message: VisitorMessage, id: string): boolean {
+  return message.mine && message.client_id === id;
 }
 
-/** A new or changed message from the server; the first waiting line that it stands for goes. */
+/** A new or changed message from the server; the waiting line that it stands for goes. */
 export function receive(chat: Chat, message: VisitorMessage): Chat {
-  let known = false;
-  for (const item of chat.messages) if (item.id === message.id) known = true;
-  const messages = insert(chat.messages, message);
-  if (known || !message.mine) return { messages, pending: chat.pending };
   const pending: Pending[] = [];
-  let found = false;
-  for (const line of chat.pending) {
-    if (!found && standsFor(message, line)) found = true;
-    else pending.push(line);
-  }
-  return { messages, pending };
+  for (const line of chat.pending) if (!standsFor(message, line.id)) pending.push(line);
+  return { messages: insert(chat.messages, message), pending };
 }
 
 /** Many messages after a (re)connection. */
@@ -73,29 +72,14 @@ export function receiveAll(chat: Chat, messages: readonly VisitorMessage[]): Cha
   return next;
 }
 
-/** How far the visitor's clock may be off. */
-const SKEW = 120_000;
-
-/** Is the line among the server's messages? A wrong yes is harmless: the server's copy is shown anyway as soon as it comes. */
-function isShown(messages: readonly VisitorMessage[], line: Pending): boolean {
-  for (const message of messages) {
-    if (!message.mine) continue;
-    if (message.id === line.id || (line.pos > 0 && message.pos === line.pos)) return true;
-    if (new Date(message.at).getTime() >= line.at - SKEW && wordsOf(message.parts).trim() === line.text.trim()) return true;
-  }
-  return false;
-}
-
-/** The server has line `id` for good, at `pos` if it says so. */
-export function acknowledge(chat: Chat, id: string, pos: number): Chat {
+/** The server has line `id` for good. It stays until the server's own copy has come. */
+export function acknowledge(chat: Chat, id: string): Chat {
+  let shown = false;
+  for (const message of chat.messages) shown ||= standsFor(message, id);
   const pending: Pending[] = [];
   for (const line of chat.pending) {
-    if (line.id !== id) {
-      pending.push(line);
-      continue;
-    }
-    const acked: Pending = { ...line, state: 'sent', pos };
-    if (!isShown(chat.messages, acked)) pending.push(acked);
+    if (line.id !== id) pending.push(line);
+    else if (!shown) pending.push({ ...line, state: 'sent' });
   }
   return { messages: chat.messages, pending };
 }

@@ -5,12 +5,19 @@ import { uuid } from '../shared/ids.ts';
 import { LiveSocket, pause, type AfterClose, type LiveState } from '../shared/live.ts';
 import type { VisitorMessage } from '../shared/types.ts';
 import { acknowledge, enqueue, lastPos, mark, receive, receiveAll, resumeAfter, type Chat, type Pending } from '../shared/visitor.ts';
-import { Keep, type Settings } from './settings.ts';
+import { eitherWay } from './line.ts';
+import { CONSENT, Refused, Session, TOKEN } from './session.ts';
+import { cameFrom, Keep, pageNow, type Settings } from './settings.ts';
+import { Uploads } from './uploads.ts';
 
 const OUTBOX = 'out:';
-const TOKEN = 'token';
 /** One id counts as one message to the server, however often it is sent; unanswered ones go again after this long. */
 const RESEND = 15_000;
+/** How often to say that somebody types, and how long it is shown. */
+const TYPING_PAUSE = 3_000;
+const TYPING_SHOWN = 6_000;
+/** Links to files are good for five minutes at least. */
+const LINK_LIFE = 240_000;
 
 type Frame = Readonly<Record<string, unknown>>;
 
@@ -18,33 +25,39 @@ export class VisitorChat {
   readonly chat = signal<Chat>({ messages: [], pending: [] });
   readonly live = signal<LiveState>('stopped');
   readonly unread = signal(0);
-  readonly title = signal('');
-  /** The shop's own greeting; empty: ours. */
-  readonly greeting = signal('');
   /** Key of a text to show above the composer; empty if all is well. */
   readonly problem = signal('');
   readonly open = signal(false);
+  /** Name of the agent who is typing; empty if nobody is. */
+  readonly typing = signal('');
+  /** May anything be stored? */
+  readonly agreed = signal(false);
+  readonly uploads: Uploads;
+  readonly session: Session;
 
-  #settings: Settings;
   #keep: Keep;
   #socket: LiveSocket;
-  #token: string | null;
-  #fresh = false;
   #ready = false;
   #starting = false;
   #sessionTries = 0;
   #seen = 0;
+  #typedAt = 0;
+  #typingTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When the links of a message came, by its id. */
+  #linkedAt = new Map<string, number>();
 
   constructor(settings: Settings) {
-    this.#settings = settings;
     this.#keep = new Keep(settings);
-    this.#token = this.#keep.get(TOKEN);
+    const session = new Session(settings, this.#keep);
+    this.session = session;
+    this.uploads = new Uploads(`${session.base}/files`, () => session.token);
     this.#socket = new LiveSocket({
+      open: eitherWay({ base: session.base, token: () => session.token, after: () => resumeAfter(this.chat.value) }),
       url: () => this.#url(),
       opened: (send) => {
         this.#ready = false;
         const after = resumeAfter(this.chat.value);
-        send(after > 0 ? { type: 'hello', token: this.#token, after } : { type: 'hello', token: this.#token });
+        send(after > 0 ? { type: 'hello', token: session.token, after } : { type: 'hello', token: session.token });
       },
       frame: (frame) => this.#frame(frame),
       state: (state) => {
@@ -53,20 +66,56 @@ export class VisitorChat {
       },
       closed: (code) => this.#closed(code),
     });
-    this.#restore();
     addEventListener('storage', (event) => this.#stored(event));
     document.addEventListener('visibilitychange', () => this.markSeen());
     setInterval(() => this.#flush(false), RESEND);
-    // A visitor who has talked to us gets news at once; for others nothing is stored or sent before they open the chat.
-    if (this.#token !== null) this.#socket.start();
+    setInterval(() => this.#renew(), LINK_LIFE / 4);
+    if (!settings.consent || this.#keep.get(CONSENT) !== null) this.#agree();
   }
 
   show(): void {
     this.open.value = true;
     this.unread.value = 0;
-    if (this.#token === null) void this.#begin();
+    if (!this.agreed.value) return;
+    if (this.session.token === null) void this.#begin();
     else this.#socket.start();
+    this.#renew();
     this.markSeen();
+  }
+
+  /** The visitor agrees that the conversation is kept. */
+  agree(): void {
+    this.#keep.set(CONSENT, '1');
+    this.#agree();
+    this.show();
+  }
+
+  /** The shop's server says who this is; a conversation that was begun as a stranger is joined to theirs. */
+  async identify(jwt: string): Promise<void> {
+    if (!this.agreed.value) this.session.jwt = jwt;
+    else if (await this.session.identify(jwt)) this.#anew();
+  }
+
+  /** The user has logged out of the shop: nothing of the conversation stays in this browser. */
+  forget(): void {
+    this.#socket.stop();
+    this.session.forget();
+    this.#seen = 0;
+    this.unread.value = 0;
+    this.chat.value = { messages: [], pending: [] };
+    if (this.open.value && this.agreed.value) void this.#begin();
+  }
+
+  /** Somebody types in the composer. */
+  typed(): void {
+    if (!this.#ready || Date.now() - this.#typedAt < TYPING_PAUSE) return;
+    this.#typedAt = Date.now();
+    this.#socket.send({ type: 'typing' });
+  }
+
+  /** Asks for fresh links to the files of a message. */
+  refresh(message: string): void {
+    if (this.#ready) this.#socket.send({ type: 'refresh', message });
   }
 
   hide(): void {
@@ -74,11 +123,14 @@ export class VisitorChat {
   }
 
   say(text: string): void {
-    this.#post({ id: uuid(), at: Date.now(), text, state: 'sending', pos: 0 });
+    const files = this.uploads.take();
+    const line: Pending = { id: uuid(), at: Date.now(), text, state: 'sending' };
+    this.#write(files.length > 0 ? { ...line, files } : line);
+    this.#typedAt = 0;
   }
 
   choose(option: string, label: string): void {
-    this.#post({ id: uuid(), at: Date.now(), text: label, option, state: 'sending', pos: 0 });
+    this.#write({ id: uuid(), at: Date.now(), text: label, option, state: 'sending' });
   }
 
   retry(id: string): void {
@@ -99,17 +151,26 @@ export class VisitorChat {
 
   #url(): string {
     const after = resumeAfter(this.chat.value);
-    const base = `${this.#settings.origin.replace(/^http/u, 'ws')}/chat/v1/${this.#settings.channel}/socket`;
+    const base = `${this.session.base.replace(/^http/u, 'ws')}/socket`;
     return after > 0 ? `${base}?after=${after}` : base;
   }
 
-  /** A session of our own, or the one that another tab has just made. */
+  #agree(): void {
+    this.agreed.value = true;
+    this.session.restore();
+    this.#restore();
+    // A visitor who has talked to us gets news at once; for others nothing is stored or sent before they open the chat.
+    if (this.session.token === null) return;
+    this.#socket.start();
+    if (this.session.jwt !== '') void this.identify(this.session.jwt);
+  }
+
   async #begin(): Promise<void> {
     if (this.#starting) return;
     this.#starting = true;
     this.live.value = 'connecting';
     try {
-      await (navigator.locks ? navigator.locks.request(`${this.#keep.prefix}begin`, () => this.#session()) : this.#session());
+      await this.session.begin();
       this.#sessionTries = 0;
       this.#socket.start();
     } catch (error) {
@@ -126,26 +187,13 @@ export class VisitorChat {
     }
   }
 
-  async #session(): Promise<void> {
-    this.#token = this.#keep.get(TOKEN);
-    if (this.#token !== null) return;
-    const answer = await fetch(`${this.#settings.origin}/chat/v1/${this.#settings.channel}/sessions`, {
-      method: 'POST',
-      credentials: 'omit',
-      headers: { 'Content-Type': 'application/json' },
-      body: '{}',
-    });
-    if (answer.status === 403 || answer.status === 404) throw new Refused();
-    if (!answer.ok) throw new Error(`sessions answered ${answer.status}`);
-    const body = (await answer.json()) as { token?: unknown; title?: unknown; texts?: { greeting?: unknown } };
-    if (typeof body.token !== 'string') throw new Error('no token');
-    this.#token = body.token;
-    this.#keep.set(TOKEN, body.token);
-    if (typeof body.title === 'string') this.#keep.set('title', body.title);
-    const greeting = body.texts?.greeting;
-    if (typeof greeting === 'string') this.#keep.set('greeting', greeting);
-    this.#words();
-    this.#fresh = true;
+  /** The token is another one, or none. What the former showed does not belong to it; what waits to be sent does. */
+  #anew(): void {
+    this.#socket.stop();
+    this.chat.value = { messages: [], pending: this.chat.value.pending };
+    this.#seen = 0;
+    if (this.session.token !== null) this.#socket.start();
+    else if (this.open.value) void this.#begin();
   }
 
   #closed(code: number): AfterClose {
@@ -164,9 +212,7 @@ export class VisitorChat {
       return 'retry';
     }
     if (code !== 4401) return 'retry';
-    this.#keep.remove(TOKEN);
-    this.#token = null;
-    // What an old session showed does not belong to the new one; what waits to be sent does.
+    this.session.drop();
     this.chat.value = { messages: [], pending: this.chat.value.pending };
     this.#seen = 0;
     setTimeout(() => void this.#begin(), pause(this.#sessionTries++, Math.random()));
@@ -179,7 +225,11 @@ export class VisitorChat {
         this.#hello(frame);
         break;
       case 'history':
-        if (Array.isArray(frame['items'])) this.chat.value = receiveAll(this.chat.value, frame['items'] as VisitorMessage[]);
+        if (Array.isArray(frame['items'])) {
+          const items = frame['items'] as VisitorMessage[];
+          for (const item of items) this.#linkedAt.set(item.id, Date.now());
+          this.chat.value = receiveAll(this.chat.value, items);
+        }
         this.#flush(true);
         this.markSeen();
         break;
@@ -188,7 +238,10 @@ export class VisitorChat {
         this.#message(frame as unknown as VisitorMessage, frame['type'] === 'message');
         break;
       case 'ack':
-        this.#acked(String(frame['id'] ?? ''), typeof frame['pos'] === 'number' ? frame['pos'] : 0);
+        this.#acked(String(frame['id'] ?? ''));
+        break;
+      case 'typing':
+        this.#typing(String(frame['author'] ?? ''));
         break;
       case 'error':
         this.#failed(frame);
@@ -200,11 +253,11 @@ export class VisitorChat {
     this.#ready = true;
     this.problem.value = '';
     this.#socket.healthy();
+    if (typeof frame['max_file'] === 'number') this.uploads.limit = frame['max_file'];
     if (typeof frame['unread'] === 'number' && !this.open.value) this.unread.value = frame['unread'];
-    if (this.#fresh) {
-      this.#fresh = false;
-      // The path tells where the chat began; a query may hold what is nobody's business.
-      this.#socket.send({ type: 'start', id: uuid(), page: location.origin + location.pathname });
+    if (this.session.fresh) {
+      this.session.fresh = false;
+      this.#socket.send({ type: 'start', id: uuid(), page: pageNow() });
     }
     this.#flush(true);
   }
@@ -213,17 +266,39 @@ export class VisitorChat {
     if (typeof message.id !== 'string' || typeof message.pos !== 'number' || !Array.isArray(message.parts)) return;
     let known = false;
     for (const item of this.chat.value.messages) if (item.id === message.id) known = true;
+    this.#linkedAt.set(message.id, Date.now());
     this.chat.value = receive(this.chat.value, message);
+    if (!message.mine) this.#typing('');
     if (isNew && !known && !message.mine) {
       if (this.open.value && document.visibilityState !== 'hidden') this.markSeen();
       else this.unread.value += 1;
     }
   }
 
-  #acked(id: string, pos: number): void {
+  /** The agent of this name types; nobody does, if it is empty or some seconds have passed. */
+  #typing(name: string): void {
+    clearTimeout(this.#typingTimer);
+    this.typing.value = name;
+    if (name === '') return;
+    this.#typingTimer = setTimeout(() => {
+      this.typing.value = '';
+    }, TYPING_SHOWN);
+  }
+
+  /** While the chat is looked at, the links in it stay good. */
+  #renew(): void {
+    if (!this.open.value || document.visibilityState === 'hidden') return;
+    const old = Date.now() - LINK_LIFE;
+    for (const message of this.chat.value.messages.slice(-20)) {
+      const has = message.parts.some((part) => part.type === 'media' && part.url);
+      if (has && (this.#linkedAt.get(message.id) ?? 0) < old) this.refresh(message.id);
+    }
+  }
+
+  #acked(id: string): void {
     this.#keep.remove(OUTBOX + id);
     this.problem.value = '';
-    this.chat.value = acknowledge(this.chat.value, id, pos);
+    this.chat.value = acknowledge(this.chat.value, id);
   }
 
   #failed(frame: Frame): void {
@@ -234,18 +309,20 @@ export class VisitorChat {
     this.chat.value = mark(this.chat.value, frame['id'], 'failed');
   }
 
-  #post(line: Pending): void {
-    const stored = line.option === undefined ? { at: line.at, text: line.text } : { at: line.at, text: line.text, option: line.option };
-    this.#keep.set(OUTBOX + line.id, JSON.stringify(stored));
+  #write(line: Pending): void {
+    const { id, state: _, files, ...rest } = line;
+    const kept = files?.map((file) => ({ ...file, thumb: '' }));
+    this.#keep.set(OUTBOX + id, JSON.stringify(kept === undefined ? rest : { ...rest, files: kept }));
     this.chat.value = enqueue(this.chat.value, line);
     if (this.#ready) this.#send(line);
   }
 
   #send(line: Pending): void {
+    const { id, text, option, files = [] } = line;
     this.#socket.send(
-      line.option === undefined
-        ? { type: 'message', id: line.id, text: line.text }
-        : { type: 'chosen', id: line.id, option: line.option, label: line.text },
+      option === undefined
+        ? { type: 'message', id, text, files: files.map((file) => file.id), page: pageNow(), referrer: cameFrom() }
+        : { type: 'chosen', id, option, label: text },
     );
   }
 
@@ -261,21 +338,13 @@ export class VisitorChat {
   #restore(): void {
     for (const key of this.#keep.keys(OUTBOX)) this.#adopt(key.slice(OUTBOX.length), this.#keep.get(key));
     this.#seen = Number(this.#keep.get('seen')) || 0;
-    this.#words();
-  }
-
-  /** What the shop calls itself: the script tag goes before the gateway's settings. */
-  #words(): void {
-    this.title.value = this.#settings.title || (this.#keep.get('title') ?? '');
-    this.greeting.value = this.#keep.get('greeting') ?? '';
   }
 
   #adopt(id: string, stored: string | null): void {
     try {
-      const value = JSON.parse(stored ?? '') as { at?: unknown; text?: unknown; option?: unknown };
+      const value = JSON.parse(stored ?? '') as Omit<Pending, 'id' | 'state'>;
       if (typeof value.at !== 'number' || typeof value.text !== 'string') return;
-      const line: Pending = { id, at: value.at, text: value.text, state: 'sending', pos: 0 };
-      this.chat.value = enqueue(this.chat.value, typeof value.option === 'string' ? { ...line, option: value.option } : line);
+      this.chat.value = enqueue(this.chat.value, { ...value, id, state: 'sending' });
     } catch {
       this.#keep.remove(OUTBOX + id);
     }
@@ -286,18 +355,20 @@ export class VisitorChat {
     const key = event.key ?? '';
     if (!key.startsWith(this.#keep.prefix)) return;
     const name = key.slice(this.#keep.prefix.length);
-    if (name === TOKEN && event.newValue !== null && this.#token === null) {
-      this.#token = event.newValue;
-      this.#socket.start();
+    if (name === CONSENT && event.newValue !== null) {
+      this.#agree();
+    } else if (!this.agreed.value) {
+      return;
+    } else if (name === TOKEN) {
+      if (event.newValue === this.session.token) return;
+      this.session.restore();
+      this.#anew();
     } else if (name === 'seen' && Number(event.newValue) >= lastPos(this.chat.value)) {
       this.unread.value = 0;
     } else if (name.startsWith(OUTBOX) && event.newValue !== null) {
       this.#adopt(name.slice(OUTBOX.length), event.newValue);
     } else if (name.startsWith(OUTBOX) && event.newValue === null) {
-      this.chat.value = acknowledge(this.chat.value, name.slice(OUTBOX.length), 0);
+      this.chat.value = acknowledge(this.chat.value, name.slice(OUTBOX.length));
     }
   }
 }
-
-/** The gateway does not serve this page; trying again would not help. */
-class Refused extends Error {}

@@ -36,5 +36,8 @@ export function mount(host: HTMLElement, settings: Settings): void {
   container.className = `app ${settings.side}`;
   container.lang = settings.language;
   root.append(container);
-  render(<Widget chat={new VisitorChat(settings)} settings={settings} t={createTranslate({ en, it, pl }, settings.language)} />, container);
+  const chat = new VisitorChat(settings);
+  // For the shop's own scripts: document.querySelector('sportello-chat').identify(jwt)
+  Object.assign(host, { identify: (jwt: string) => chat.identify(jwt), forget: () => chat.forget() });
+  render(<Widget chat={chat} settings={settings} t={createTranslate({ en, it, pl }, settings.language)} />, container);
 }

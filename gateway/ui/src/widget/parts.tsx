@@ -1,14 +1,19 @@
+import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 
 import type { Translate } from '../shared/i18n.ts';
 import { LinkedText } from '../shared/linked-text.tsx';
 import { safeUrl } from '../shared/links.ts';
+import { SHOWABLE, sizeText } from '../shared/size.ts';
 import type { MediaPart, Part } from '../shared/types.ts';
 
 interface Props {
   part: Part;
   origin: string;
   t: Translate;
+  locale: string;
+  /** Gets fresh links for the message. */
+  refresh: () => void;
   /** Absent when the buttons are no longer to be pressed. */
   choose?: ((option: string, label: string) => void) | undefined;
 }
@@ -35,7 +40,41 @@ function Outside({ href, children }: { href: string; children: string }): JSX.El
   );
 }
 
-export function PartView({ part, origin, t, choose }: Props): JSX.Element | null {
+/** What a file looks like: a picture, or its name and size. Also for those that are not sent yet. */
+export function FileFace({ name, size, picture, locale, lost }: { name: string; size: number; picture: string; locale: string; lost?: () => void }): JSX.Element {
+  if (picture !== '') return <img src={picture} alt={name} referrerpolicy="no-referrer" onError={lost} />;
+  return (
+    <>
+      <Clip />
+      <span class="facts"><bdi>{name}</bdi>{size > 0 && <small>{sizeText(size, locale)}</small>}</span>
+    </>
+  );
+}
+
+export function Clip(): JSX.Element {
+  return (
+    <svg viewBox="0 0 24 24" width="20" height="20" fill="none" stroke="currentColor" stroke-width="1.9" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
+      <path d="m20 11.5-8 8a5 5 0 0 1-7-7l8.5-8.5a3.4 3.4 0 0 1 4.8 4.8l-8.3 8.3a1.7 1.7 0 0 1-2.4-2.4l7.400-7.400" />
+    </svg>
+  );
+}
+
+function Media({ part, origin, t, locale, refresh }: Props & { part: MediaPart }): JSX.Element {
+  const href = mediaUrl(part, origin);
+  // A link that was broken once is not loaded again and again; a fresh one is.
+  const broken = useSignal('');
+  const picture = href !== '' && broken.value !== href && SHOWABLE.has(part.mime ?? '') ? href : '';
+  const lost = (): void => {
+    if (broken.value === '') refresh();
+    broken.value = href;
+  };
+  const face = <FileFace name={mediaLabel(part, t)} size={part.size ?? 0} picture={picture} locale={locale} lost={lost} />;
+  if (href === '') return <p class="card" dir="auto">{face}</p>;
+  return <a class={picture === '' ? 'card' : 'picture'} href={href} target="_blank" rel="noopener noreferrer" dir="auto">{face}</a>;
+}
+
+export function PartView(props: Props): JSX.Element | null {
+  const { part, t, choose } = props;
   switch (part.type) {
     case 'text':
       return <LinkedText text={part.text} />;
@@ -57,11 +96,8 @@ export function PartView({ part, origin, t, choose }: Props): JSX.Element | null
     }
     case 'chosen':
       return <LinkedText text={part.label || part.id} />;
-    case 'media': {
-      const href = mediaUrl(part, origin);
-      const label = mediaLabel(part, t);
-      return href === '' ? <p class="file" dir="auto">{label}</p> : <Outside href={href}>{label}</Outside>;
-    }
+    case 'media':
+      return <Media {...props} part={part} />;
     case 'location': {
       const at = `${part.latitude.toFixed(5)},${part.longitude.toFixed(5)}`;
       return (

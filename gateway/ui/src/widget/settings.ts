@@ -12,6 +12,23 @@ export interface Settings {
   /** `#rrggbb`, or empty for the default. */
   color: string;
   side: 'left' | 'right';
+  /** Nothing is stored and nobody is greeted before the visitor has agreed. */
+  consent: boolean;
+  /** The shop's privacy page; empty if there is none. */
+  privacy: string;
+  /** By which the shop's server says who is logged in; empty for a stranger. */
+  jwt: string;
+}
+
+/** The full address of a web page; empty for anything else, such as `javascript:`. */
+function webPage(text: string): string {
+  if (text === '') return '';
+  try {
+    const url = new URL(text, document.baseURI);
+    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : '';
+  } catch {
+    return '';
+  }
 }
 
 /** Null if the tag has no usable address. */
@@ -35,7 +52,28 @@ export function readSettings(script: HTMLScriptElement): Settings | null {
     title: attribute('title').slice(0, 60),
     color: /^#[0-9a-f]{6}$/iu.test(color) ? color : '',
     side: attribute('position') === 'left' ? 'left' : 'right',
+    consent: attribute('consent') === 'required',
+    privacy: webPage(attribute('privacy-url')),
+    jwt: attribute('jwt'),
   };
+}
+
+/** Where the visitor is. Of a query only what names a campaign; the rest may be nobody's business. */
+export function pageNow(): string {
+  const campaign = new URLSearchParams();
+  for (const [name, value] of new URLSearchParams(location.search)) if (name.startsWith('utm_')) campaign.append(name, value);
+  const text = campaign.toString();
+  return `${location.origin}${location.pathname}${text === '' ? '' : `?${text}`}`.slice(0, 2048);
+}
+
+/** The other site that led here, without its query; empty if there is none. */
+export function cameFrom(): string {
+  try {
+    const url = new URL(document.referrer);
+    return url.origin === location.origin ? '' : `${url.origin}${url.pathname}`.slice(0, 2048);
+  } catch {
+    return '';
+  }
 }
 
 /** Black or white, whichever is read better on `color` (WCAG relative luminance). */

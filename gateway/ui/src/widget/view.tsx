@@ -1,4 +1,4 @@
-import { useSignalEffect } from '@preact/signals';
+import { useSignal, useSignalEffect } from '@preact/signals';
 import type { JSX, RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
@@ -9,7 +9,7 @@ import type { VisitorMessage } from '../shared/types.ts';
 import type { Pending } from '../shared/visitor.ts';
 import type { VisitorChat } from './chat.ts';
 import { Composer } from './composer.tsx';
-import { PartView } from './parts.tsx';
+import { FileFace, PartView } from './parts.tsx';
 import type { Settings } from './settings.ts';
 
 export interface Props {
@@ -78,21 +78,64 @@ function Panel(props: Props & { close: () => void }): JSX.Element {
   const { chat, t, close } = props;
   const panel = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  const over = useSignal(false);
+  const agreed = chat.agreed.value;
+  useEffect(() => field.current?.focus(), [agreed]);
+  const carries = (event: DragEvent): boolean => agreed && (event.dataTransfer?.types.includes('Files') ?? false);
   return (
-    <div ref={panel} class="panel" role="dialog" aria-labelledby="title" onKeyDown={(event) => panel.current && onPanelKey(event, panel.current, close)}>
+    <div
+      ref={panel} class="panel" role="dialog" aria-labelledby="title" onKeyDown={(event) => panel.current && onPanelKey(event, panel.current, close)}
+      onDragOver={(event) => {
+        if (!carries(event)) return;
+        event.preventDefault();
+        over.value = true;
+      }}
+      onDragLeave={(event) => {
+        if (!panel.current?.contains(event.relatedTarget as Node | null)) over.value = false;
+      }}
+      onDrop={(event) => {
+        over.value = false;
+        if (!carries(event)) return;
+        event.preventDefault();
+        chat.uploads.add(event.dataTransfer?.files ?? []);
+      }}
+    >
       <div class="head">
         <div class="mark" aria-hidden="true"><Icon d={BUBBLE} /></div>
         <div class="names">
-          <h2 id="title" dir="auto">{chat.title.value || t('title')}</h2>
-          <p class="presence" data-state={chat.live.value} role="status">
+          <h2 id="title" dir="auto">{chat.session.title.value || props.settings.title || t('title')}</h2>
+          <p class="presence" hidden={!agreed} data-state={chat.live.value} role="status">
             <Presence {...props} />
           </p>
         </div>
         <button type="button" class="icon" aria-label={t('close')} onClick={close}><Icon d={CROSS} /></button>
       </div>
-      <Log {...props} />
-      <Composer chat={chat} t={t} field={field} />
+      {agreed ? (
+        <>
+          <Log {...props} />
+          <Composer chat={chat} t={t} locale={props.settings.locale} field={field} />
+        </>
+      ) : (
+        <Consent {...props} />
+      )}
+      {over.value && <div class="drop" aria-hidden="true">{t('drop')}</div>}
+    </div>
+  );
+}
+
+/** Asked once, before anything is stored. */
+function Consent({ chat, settings, t, close }: Props & { close: () => void }): JSX.Element {
+  const yes = useRef<HTMLButtonElement>(null);
+  useEffect(() => yes.current?.focus(), []);
+  return (
+    <div class="consent">
+      <h3>{t('consent_title')}</h3>
+      <p>{t('consent_text')}</p>
+      {settings.privacy !== '' && <a href={settings.privacy} target="_blank" rel="noopener noreferrer">{t('privacy')}</a>}
+      <div class="answers">
+        <button ref={yes} type="button" class="yes" onClick={() => chat.agree()}>{t('consent_yes')}</button>
+        <button type="button" class="no" onClick={close}>{t('consent_no')}</button>
+      </div>
     </div>
   );
 }
@@ -108,13 +151,22 @@ function useStickToEnd(chat: VisitorChat): RefObject<HTMLDivElement | null> {
   useEffect(() => {
     const element = log.current;
     if (element === null) return;
+    let top = 0;
     const watch = (): void => {
-      atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < 60;
+      // A picture that grows below is no reader who has scrolled away.
+      if (element.scrollHeight - element.scrollTop - element.clientHeight < 60) atEnd.current = true;
+      else if (element.scrollTop < top - 2) atEnd.current = false;
+      top = element.scrollTop;
+    };
+    const loaded = (): void => {
+      if (atEnd.current) element.scrollTop = element.scrollHeight;
     };
     element.addEventListener('scroll', watch, { passive: true });
+    element.addEventListener('load', loaded, true);
   }, []);
   useSignalEffect(() => {
     const { pending } = chat.chat.value;
+    void chat.typing.value;
     requestAnimationFrame(() => {
       const element = log.current;
       if (element !== null && (atEnd.current || pending.length > 0)) element.scrollTop = element.scrollHeight;
@@ -144,10 +196,21 @@ function Log(props: Props): JSX.Element {
   return (
     <div ref={log} class="log" role="log" aria-live="polite" aria-label={t('log')} tabIndex={0}>
       <div class="hello">
-        <strong dir="auto">{chat.greeting.value || t('greeting')}</strong>
+        <strong dir="auto">{chat.session.greeting.value || t('greeting')}</strong>
         <p>{t('greeting_more')}</p>
       </div>
       {rows}
+      <Typing {...props} />
+    </div>
+  );
+}
+
+function Typing({ chat, t }: Props): JSX.Element | null {
+  const name = chat.typing.value;
+  if (name === '') return null;
+  return (
+    <div class="line theirs typing">
+      <div class="bubble"><span class="dots" aria-hidden="true"><i /><i /><i /></span><span dir="auto">{t('typing', { name })}</span></div>
     </div>
   );
 }
@@ -156,7 +219,8 @@ function Line({ chat, settings, t, message, joined, pressable }: Props & { messa
   const parts: JSX.Element[] = [];
   if (!message.deleted) {
     for (const part of message.parts) {
-      parts.push(<PartView part={part} origin={settings.origin} t={t} choose={pressable ? (option, label) => chat.choose(option, label) : undefined} />);
+      const refresh = (): void => chat.refresh(message.id);
+      parts.push(<PartView part={part} origin={settings.origin} t={t} locale={settings.locale} refresh={refresh} choose={pressable ? (option, label) => chat.choose(option, label) : undefined} />);
     }
   }
   return (
@@ -171,10 +235,17 @@ function Line({ chat, settings, t, message, joined, pressable }: Props & { messa
   );
 }
 
-function Waiting({ chat, t, line }: Props & { line: Pending }): JSX.Element {
+function Waiting({ chat, settings, t, line }: Props & { line: Pending }): JSX.Element {
   return (
     <div class={`line mine ${line.state}`}>
-      <div class="bubble"><LinkedText text={line.text} /></div>
+      <div class="bubble">
+        {line.text !== '' && <LinkedText text={line.text} />}
+        {line.files?.map((file) => (
+          <p class={file.thumb === '' ? 'card' : 'picture'} key={file.id}>
+            <FileFace name={file.name} size={file.size} picture={file.thumb} locale={settings.locale} />
+          </p>
+        ))}
+      </div>
       <span class="meta">
         {t(line.state)}
         {line.state === 'failed' && (
