@@ -105,7 +105,8 @@ class Unsupported(Part, frozen=True, tag="unsupported"):
 class Activity(Part, frozen=True, tag="activity"):
     """A line by the system, as data, so that every reader sees it in their own language."""
 
-    #: ``assigned``, ``released``, ``transferred``, ``snoozed``, ``resolved``, ``reopened``, ``opted_out``, ``opted_in``, ``moved``.
+    #: ``assigned``, ``released``, ``transferred``, ``snoozed``, ``resolved``, ``reopened``, ``opted_out``, ``opted_in``, ``moved``,
+    #: ``started`` (on the page ``subject``), ``referred`` (by the page ``subject``).
     code: str
     #: Name of who did it; empty for the router.
     actor: str = ""

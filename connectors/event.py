@@ -84,6 +84,9 @@ class MessageReceived(PersonEvent, frozen=True, tag="message.received"):
     group: str = ""
     #: Name of the person or chat it was forwarded from; empty if it was not.
     forwarded_from: str = ""
+    #: Address of the page where it was written, and of the one that had led there; empty for channels without pages.
+    page: str = ""
+    referrer: str = ""
 
 
 class MessageEdited(PersonEvent, frozen=True, tag="message.edited"):

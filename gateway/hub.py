@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from gateway.whisper import Whispers
 from storage.errors import StorageError
 from storage.protocol import WHOLE, Store
 from storage.record import Recorded
@@ -73,6 +74,8 @@ class Hub:
         self._subscriptions: set[Subscription] = set()
         self._started = asyncio.Event()
         self._pos = 0
+        #: What passes between open windows beside the stream.
+        self.whispers = Whispers()
 
     @property
     def pos(self) -> int:

@@ -51,6 +51,7 @@ async def take_in(services: Services, channel: Channel, request: Request) -> Rec
         return Receipt(Outcome.REFUSED)
     events = read_events(channel, request)
     metrics.received.labels(channel.id).inc(len(events))
+    services.crash.reach("intake.read")
     try:
         places = await services.store.append([entry_of(channel.id, event, request) for event in events])
     except StorageError:

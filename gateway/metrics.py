@@ -21,6 +21,7 @@ class Metrics:
         #: ``outcome``: ``appended``, ``duplicate``, ``quarantined``, ``refused``; together they are ``received``.
         self.inbound = Counter("sportello_inbound", "Received events by what became of them", ["channel", "outcome"], registry=registry)
         self.routed = Counter("sportello_routed_events", "Stream events that the router has applied", registry=registry)
+        self.routing_failed = Counter("sportello_routing_failed_events", "Stream events that had to be passed over", registry=registry)
         self.route_lag = Gauge("sportello_route_lag_events", "Stream events that the router has not yet applied", registry=registry)
         #: ``outcome``: ``sent`` or a failure kind.
         self.attempts = Counter("sportello_attempts", "Attempts to send a reply", ["channel", "outcome"], registry=registry)

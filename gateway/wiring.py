@@ -82,7 +82,8 @@ async def open_gateway(
             channels[plan.id] = plan.open(ClientContext(session=session, channel=plan.id, read_file=_file_reader(store, files)))
             stack.push_async_callback(channels[plan.id].client.close)
         outbox_wake, media_wake = asyncio.Event(), asyncio.Event()
-        signals = Signals(outbox=outbox_wake.set, media=media_wake.set, failed=_log_failed)
+        metrics = Metrics()
+        signals = Signals(outbox=outbox_wake.set, media=media_wake.set, failed=_note_failed(metrics))
         services = Services(
             config=config,
             store=store,
@@ -90,7 +91,7 @@ async def open_gateway(
             channels=channels,
             hub=Hub(store),
             files=files,
-            metrics=Metrics(),
+            metrics=metrics,
             outbox_wake=outbox_wake,
             media_wake=media_wake,
             clock=clock,
@@ -151,6 +152,10 @@ def _file_reader(store: Store, files: FileStore) -> FileReader:
     return read_file
 
 
-def _log_failed(recorded: Recorded, error: Exception) -> None:
-    log = structlog.get_logger("route")
-    log.error("an event could not be routed and was passed over", pos=recorded.pos, type=recorded.entry.type, exc_info=error)
+def _note_failed(metrics: Metrics) -> Callable[[Recorded, Exception], None]:
+    def note(recorded: Recorded, error: Exception) -> None:
+        metrics.routing_failed.inc()
+        log = structlog.get_logger("route")
+        log.error("an event could not be routed and was passed over", pos=recorded.pos, type=recorded.entry.type, exc_info=error)
+
+    return note

@@ -178,6 +178,8 @@ class MediaStored(Command, frozen=True, kw_only=True):
     job_id: str
     message_id: str
     part: int
+    #: Which file it was at the provider: an edit may have put another one into its place.
+    ref: str
     file: StoredFile | None = None
     #: Why there is none, in words for the agent.
     problem: str = ""

@@ -86,7 +86,9 @@ def _next(item: OutboxItem, failure: Failure, rules: Rules, now: datetime) -> Ou
         return structs.replace(item, status=Status.FAILED)
     if failure.kind is FailureKind.MOVED and failure.moved_to in {"", item.thread}:
         return structs.replace(item, status=Status.FAILED)
-    wait = 0.0 if failure.kind is FailureKind.MOVED else max(failure.retry_after, _backoff(item, failure))
+    # At once at a new address, but only once: two addresses that name each other would be asked without end.
+    at_once = failure.kind is FailureKind.MOVED and item.attempts <= 1
+    wait = 0.0 if at_once else max(failure.retry_after, _backoff(item, failure))
     next_at = now + timedelta(seconds=wait)
     if next_at > item.expires_at:
         return structs.replace(item, status=Status.EXPIRED)

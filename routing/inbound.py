@@ -34,7 +34,7 @@ from routing.effect import (
     RedirectOutbox,
 )
 from routing.identity import Identified, identify
-from routing.line import activity, from_elsewhere, from_shopper, keeping_copies, media_jobs, preview
+from routing.line import activity, began, from_elsewhere, from_shopper, keeping_copies, media_jobs, preview
 from routing.rules import Rules
 from routing.snapshot import Arrival, Snapshot
 from routing.state import Move, after
@@ -74,10 +74,12 @@ def _identified(arrival: Arrival, event: PersonEvent, snapshot: Snapshot) -> Ide
 def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules: Rules) -> list[Effect]:
     who = _identified(arrival, event, snapshot)
     effects = list(who.effects)
-    if event.group and snapshot.album is not None:
+    if event.group and snapshot.album is not None and _is_live(snapshot.album, snapshot.conversation):
         return effects + _join_album(event, snapshot.album)
     conversation, entering = _conversation(arrival, event, who, snapshot, rules)
     effects += entering
+    if any(isinstance(one, OpenConversation) for one in entering):
+        effects += began(conversation, event, arrival.at)
     message = from_shopper(arrival, event, conversation, who.customer, snapshot.quoted)
     conversation = structs.replace(
         conversation,
@@ -97,6 +99,13 @@ def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules
 def album_id(event: MessageReceived) -> str:
     """Under which provider id the line of an album is found by its later parts."""
     return f"album:{event.thread}:{event.group}"
+
+
+def _is_live(album: Message, conversation: Conversation | None) -> bool:
+    """Would somebody see what is added to this line? Where a conversation is set aside or done nobody would: there a new line wakes it."""
+    if conversation is None or conversation.id != album.conversation_id:
+        return False
+    return conversation.state not in {State.SNOOZED, State.RESOLVED}
 
 
 def _join_album(event: MessageReceived, album: Message) -> list[Effect]:
@@ -160,10 +169,17 @@ def _echo(arrival: Arrival, event: MessageEchoed, snapshot: Snapshot, rules: Rul
     if snapshot.message is not None:
         return []  # our own sending, reported back
     who = _identified(arrival, event, snapshot)
-    conversation, entering = _conversation(arrival, event, who, snapshot, rules)
+    effects = list(who.effects)
+    conversation = snapshot.conversation
+    if conversation is None:
+        # An answer asks for no work: what it begins is done until the shopper writes.
+        begun = _open(arrival, event, who, snapshot, rules)
+        conversation = structs.replace(begun, state=State.RESOLVED, assignee_id="", waiting_since=None)
+        effects.append(OpenConversation(conversation=conversation))
     message = from_elsewhere(arrival, event, conversation)
-    conversation = structs.replace(conversation, preview=preview(message.parts), updated_at=arrival.at)
-    return [*who.effects, *entering, AddMessage(message=message, conversation=conversation, provider_ids=(event.message_id,))]
+    answered = None if conversation.state is State.OPEN else conversation.waiting_since
+    conversation = structs.replace(conversation, preview=preview(message.parts), waiting_since=answered, updated_at=arrival.at)
+    return [*effects, AddMessage(message=message, conversation=conversation, provider_ids=(event.message_id,))]
 
 
 # --- about messages ----------------------------------------------------------------------------------------------------

@@ -89,6 +89,12 @@ def activity(conversation: Conversation, at: datetime, seed: str, code: str, act
     return AddMessage(message=message, conversation=conversation)
 
 
+def began(conversation: Conversation, event: MessageReceived, at: datetime) -> list[AddMessage]:
+    """System lines for where a conversation began, if the channel knows."""
+    told = (("referred", event.referrer), ("started", event.page))
+    return [activity(conversation, at, event.key, code, subject=where) for code, where in told if where]
+
+
 def media_jobs(message: Message, key: str, first: int = 0) -> list[Effect]:
     """One job for each file that is still only a reference, from part ``first`` on; ``key`` is that of the event that brought it."""
     return [
@@ -119,10 +125,13 @@ def keeping_copies(parts: tuple[AnyPart, ...], former: tuple[AnyPart, ...]) -> t
     )
 
 
-def with_copy(message: Message, part: int, stored: str, problem: str, size: int, mime: str) -> Message:
-    """The line after a file was fetched, or given up."""
-    media = message.parts[part] if part < len(message.parts) else None
-    if not isinstance(media, Media):
+def with_copy(message: Message, part: int, ref: str, stored: str, problem: str, size: int, mime: str) -> Message:
+    """The line after the file ``ref`` was fetched, or given up. An edit may have moved it from its place ``part``, or removed it."""
+    places = [index for index, one in enumerate(message.parts) if isinstance(one, Media) and one.ref == ref]
+    if not places:
         return message
+    part = part if part in places else places[0]
+    media = message.parts[part]
+    assert isinstance(media, Media)
     fetched = structs.replace(media, stored=stored, problem=problem, size=size or media.size, mime=mime or media.mime)
     return structs.replace(message, parts=(*message.parts[:part], fetched, *message.parts[part + 1 :]))

@@ -24,6 +24,7 @@ from routing.command import (
     MergeCustomers,
     PutAgent,
     PutQueue,
+    Reopen,
     Reply,
     SetMember,
     SetPresence,
@@ -59,7 +60,9 @@ async def for_arrival(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapsh
             return structs.replace(snapshot, message=await tx.messages.by_provider_id(arrival.channel, event.message_id))
         case StatusReported():
             message = await tx.messages.get(event.ours) if event.ours else None
-            return Snapshot(message=message or await tx.messages.by_provider_id(arrival.channel, event.message_id))
+            if message is None or message.channel != arrival.channel:
+                message = await tx.messages.by_provider_id(arrival.channel, event.message_id)
+            return Snapshot(message=message)
         case AddressMoved():
             return Snapshot(conversations=tuple(await tx.conversations.by_thread(arrival.channel, event.old_thread)))
         case _:
@@ -118,6 +121,9 @@ async def for_dialogue(tx: Transaction, command: ConversationCommand) -> Snapsho
             return structs.replace(snapshot, agent=load, agent_queues=await tx.queues.of_agent(command.agent_id))
         case Transfer():
             return structs.replace(snapshot, queue=await tx.queues.get(command.queue_id))
+        case Reopen():
+            newer = await tx.conversations.unresolved(conversation.channel, conversation.identity)
+            return structs.replace(snapshot, conversations=(newer,) if newer else ())
         case _:
             return snapshot
 

@@ -27,7 +27,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     aliases: dict[Identity, KnownIdentity] = {}
     #: The unresolved conversation of the pair, else its newest one; for commands the one they name.
     conversation: Conversation | None = None
-    #: Other conversations concerned: those of a moved thread, those due, those of an agent who leaves.
+    #: Other conversations concerned: those of a moved thread, those due, those of an agent who leaves,
+    #: or the unresolved one that stands in the way of reopening an older one.
     conversations: tuple[Conversation, ...] = ()
     #: The message that the event is about, the one that is quoted, and the album that it belongs to.
     message: Message | None = None

@@ -42,35 +42,30 @@ class Stream(Protocol):
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | Duplicate]:
         """Append within this transaction; a known (channel, key) is a Duplicate and writes nothing."""
-        ...
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         """Up to ``limit`` events after ``after``, in order; ``WHOLE`` reads all partitions."""
-        ...
 
     async def head(self) -> int:
         """``pos`` of the newest event; 0 for an empty stream."""
-        ...
 
     async def cursor(self, consumer: str, partition: int) -> int:
         """Where a reader stands; 0 if it never read."""
-        ...
 
     async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
         """Compare-and-set of a reader's cursor and lease epoch. Raises Conflict, which rolls the transaction back."""
-        ...
 
     async def count(self, type_: str, channel: str = "") -> int:
         """How many events of one type, of one channel or all: for reconciliation, not for every request."""
-        ...
 
     async def quarantined(self, after: int, limit: int) -> list[Recorded]:
         """Quarantined payloads that have not been reprocessed yet, oldest first."""
-        ...
+
+    async def quarantine_counts(self) -> dict[str, int]:
+        """How many payloads wait for reprocessing, per channel."""
 
     async def mark_reprocessed(self, pos: int) -> None:
         """Take a payload off the quarantine list; its event stays in the stream."""
-        ...
 
 
 class Customers(Protocol):
@@ -80,75 +75,59 @@ class Customers(Protocol):
 
     async def identities(self, customer_id: str) -> list[KnownIdentity]:
         """Oldest first."""
-        ...
 
     async def put(self, customer: Customer) -> None:
         """Insert or replace."""
-        ...
 
     async def put_identity(self, known: KnownIdentity) -> None:
         """Insert or replace."""
-        ...
 
     async def move_identity(self, identity: Identity, to_customer: str) -> None:
         """Give one identity, its conversations and all their messages to another customer (merge and un-merge are both this)."""
-        ...
 
     async def record_merge(self, from_customer: str, to_customer: str, identities: Sequence[Identity], at: datetime) -> None:
         """Remember which identities a merge moved, so that it can be undone."""
-        ...
 
     async def undo_merge(self, from_customer: str, to_customer: str) -> list[Identity]:
         """Forget a merge and return what it had moved. Raises NotFound if there was none."""
-        ...
 
 
 class Conversations(Protocol):
     async def get(self, conversation_id: str, scope: Scope) -> Conversation | None:
         """None both for "there is none" and "not yours"."""
-        ...
 
     async def unresolved(self, channel: str, identity: Identity) -> Conversation | None: ...
 
     async def latest(self, channel: str, identity: Identity) -> Conversation | None:
         """The newest one, in whatever state."""
-        ...
 
     async def by_thread(self, channel: str, thread: str) -> list[Conversation]:
         """Unresolved ones whose answers go to ``thread``."""
-        ...
 
     async def next_number(self) -> int: ...
 
     async def insert(self, conversation: Conversation) -> None:
         """Raises Conflict if the pair (channel, identity) already has an unresolved conversation."""
-        ...
 
     async def update(self, conversation: Conversation) -> None:
         """Replace all fields. Raises NotFound."""
-        ...
 
     async def waiting(self, queue_id: str, limit: int) -> list[Conversation]:
         """Queued ones, longest waiting first."""
-        ...
 
     async def due(self, now: datetime, limit: int) -> list[Conversation]:
         """Snoozed ones whose time has come."""
-        ...
 
     async def page(
         self, scope: Scope, *, states: Sequence[State], queue_id: str, assignee_id: str, before: int, limit: int
     ) -> list[Conversation]:
         """Newest activity first (by ``last_pos``), those below ``before`` (0: from the newest); empty filters mean all."""
-        ...
 
     async def of_customer(self, customer_id: str, scope: Scope) -> list[Conversation]:
         """Newest first."""
-        ...
 
     async def counts(self, scope: Scope) -> dict[tuple[str, State], int]:
         """How many conversations per queue and state, resolved ones left out."""
-        ...
 
 
 class Messages(Protocol):
@@ -158,37 +137,32 @@ class Messages(Protocol):
 
     async def update(self, message: Message) -> None:
         """Replace all fields but ``pos``. Raises NotFound."""
-        ...
 
     async def of_conversation(self, conversation_id: str, after: int, before: int, limit: int) -> list[Message]:
         """In ``pos`` order. Both 0: the newest ``limit``; with ``before``: the newest below it; with ``after``: the oldest above it."""
-        ...
 
     async def of_customer(self, customer_id: str, scope: Scope, after: int, before: int, limit: int) -> list[Message]:
         """The one history over all identities and channels; the same paging. Only what ``scope`` may see."""
-        ...
 
     async def link(self, channel: str, provider_id: str, message_id: str, part: int) -> None:
         """Remember the provider's id of (one part of) a message. Linking the same twice is no error."""
-        ...
 
     async def by_provider_id(self, channel: str, provider_id: str) -> Message | None: ...
 
     async def provider_ids(self, channel: str, message_id: str) -> list[str]:
         """Those linked on ``channel``, in the order of parts."""
-        ...
 
     async def park(self, channel: str, provider_id: str, data: bytes, at: datetime) -> None:
         """Keep an event about a message that we do not know yet (a status may overtake the answer to the sending)."""
-        ...
 
     async def any_parked(self) -> bool:
         """Is anything parked at all? Usually not, and then nobody has to look."""
-        ...
 
     async def unpark(self, channel: str, provider_id: str) -> list[bytes]:
         """Take out what was parked, oldest first."""
-        ...
+
+    async def forget_parked(self, before: datetime) -> int:
+        """Remove what was parked before ``before``: its message will never come. Returns how many."""
 
 
 class Queues(Protocol):
@@ -204,7 +178,6 @@ class Queues(Protocol):
 
     async def members(self, queue_id: str) -> list[AgentLoad]:
         """With their numbers of open conversations."""
-        ...
 
     async def of_agent(self, agent_id: str) -> frozenset[str]: ...
 
@@ -216,7 +189,6 @@ class Queues(Protocol):
 
     async def decisions(self, conversation_id: str, limit: int) -> list[Decision]:
         """Newest first."""
-        ...
 
 
 class Agents(Protocol):
@@ -228,11 +200,9 @@ class Agents(Protocol):
 
     async def put(self, agent: Agent) -> None:
         """Insert or replace. Raises Conflict if another agent has the e-mail."""
-        ...
 
     async def password_hash(self, agent_id: str) -> str:
         """Empty if none is set."""
-        ...
 
     async def set_password_hash(self, agent_id: str, value: str) -> None: ...
 
@@ -250,7 +220,9 @@ class Agents(Protocol):
 
     async def remove_credentials(self, agent_id: str, kind: str) -> None:
         """All of one kind, for instance every session after a change of password."""
-        ...
+
+    async def forget_credentials(self, before: datetime) -> int:
+        """Remove those that ended before ``before``; returns how many."""
 
 
 class Outbox(Protocol):
@@ -261,31 +233,24 @@ class Outbox(Protocol):
     async def claim(self, now: datetime, limit: int, paused: frozenset[str]) -> list[OutboxItem]:
         """Make due items ``sending`` and begin an attempt for each, oldest accepted first, at most one per conversation (none while another
         of the conversation is under way or waits for its retry), none of paused channels. Commit before calling the provider."""
-        ...
 
     async def update(self, item: OutboxItem) -> None:
         """Replace the item; one in a terminal status leaves the waiting part."""
-        ...
 
     async def under_way(self) -> list[OutboxItem]:
         """Items in ``sending``: after a restart their outcome is unknown."""
-        ...
 
     async def next_due(self, paused: frozenset[str]) -> Instant | None:
         """When the next item can be claimed; None if nothing waits."""
-        ...
 
     async def expired(self, now: datetime, limit: int) -> list[OutboxItem]:
         """Waiting items past their life."""
-        ...
 
     async def waiting_count(self) -> dict[str, int]:
         """Unfinished items per channel."""
-        ...
 
     async def redirect(self, channel: str, old_thread: str, new_thread: str) -> None:
         """Send what still waits for ``old_thread`` to ``new_thread``."""
-        ...
 
     async def finish_attempt(self, attempt: Attempt) -> None: ...
 
@@ -311,17 +276,14 @@ class Requests(Protocol):
 
     async def begin(self, principal: str, key: str, fingerprint: str, at: datetime) -> SavedReply | None:
         """Reserve the key and return None, or return what is there (``status`` 0: still being handled)."""
-        ...
 
     async def finish(self, principal: str, key: str, status: int, body: bytes) -> None: ...
 
     async def release(self, principal: str, key: str) -> None:
         """Give a reserved key back, when the request failed in a way that allows another try."""
-        ...
 
     async def forget(self, before: datetime) -> int:
         """Remove those older than ``before``; returns how many."""
-        ...
 
 
 class Transaction(Protocol):
@@ -360,40 +322,30 @@ class Store(Protocol):
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` alone and all-or-nothing; return when its writes are durable. Whatever ``work`` raises rolls back and comes out."""
-        ...
 
     async def view(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` on one consistent, read-only state, beside any writer."""
-        ...
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | Duplicate]:
         """Append and return when durable; calls that come together share one commit."""
-        ...
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         """Read the stream, see ``Stream.read``."""
-        ...
 
     async def wait(self, partition: int, after: int, seconds: float) -> None:
         """Return when there may be something after ``after``, or after ``seconds``: a hint, nothing more."""
-        ...
 
     async def lease(self, consumer: str, partition: int, owner: str, ttl: float) -> int | None:
         """Become the only reader of a partition; returns the epoch, or None while somebody else is. Time is the database's."""
-        ...
 
     async def renew(self, consumer: str, partition: int, owner: str, epoch: int, ttl: float) -> bool:
         """Stay it. False if it was lost."""
-        ...
 
     async def release(self, consumer: str, partition: int, owner: str, epoch: int) -> None:
         """Stop being it; a no-op if it was lost already."""
-        ...
 
     async def check(self) -> list[str]:
         """What is wrong with this database, one line each, for ``doctor``; empty when all is well."""
-        ...
 
     async def close(self) -> None:
         """Finish what was begun and close."""
-        ...

@@ -27,6 +27,8 @@ from connectors.telegram.settings import Settings, accepted_secrets
 
 log = structlog.get_logger(__name__)
 
+#: Seconds: whatever a provider or a proxy asks for, we look again after so long, before Telegram forgets what waits (24 hours).
+_LONGEST_ASKED: Final = 600.0
 #: The library wants a token; ours is added at the wire, see ``request``.
 _NO_TOKEN: Final = "0:kept-elsewhere"  # noqa: S105
 
@@ -123,7 +125,7 @@ class TelegramClient:
             await self._ask("deleteWebhook", {"drop_pending_updates": False})
         else:
             log.warning("telegram.poll_failed", channel=self._context.channel, status=reply.status, detail=words)
-        asked = _retry_after(reply)
+        asked = min(_retry_after(reply), _LONGEST_ASKED)
         # Jitter, so that many nodes do not come back in step.
         await asyncio.sleep(max(asked, wait * self._random.uniform(0.5, 1.0)))
         return min(wait * 2, self._timing.last_wait)

@@ -1,5 +1,6 @@
 """From a credential to what it may see. Handlers get a :class:`Principal`, and ask the store only with its scope."""
 
+import contextlib
 import ipaddress
 from typing import Final
 
@@ -12,6 +13,7 @@ from gateway.web.errors import Refusal
 from gateway.web.state import WebState, origin_of
 from routing.command import Actor
 from storage.access import Credential, Scope
+from storage.errors import Unavailable
 from storage.protocol import Transaction
 from storage.record import Agent, Role
 
@@ -103,7 +105,9 @@ async def principal_of(state: WebState, secret: str, kinds: frozenset[Kind] = _L
         raise unauthenticated()
     credential, principal = found
     if needs_touch(credential, now):
-        await state.services.store.transact(lambda tx: tx.agents.touch_credential(credential.id, now))
+        # Reading goes on while nothing can be written; the use is then noted a little later.
+        with contextlib.suppress(Unavailable):
+            await state.services.store.transact(lambda tx: tx.agents.touch_credential(credential.id, now))
     return principal
 
 

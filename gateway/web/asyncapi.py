@@ -84,6 +84,10 @@ EVENTS: Final[dict[str, type[Struct]]] = {
 _CONTROL: Final = {
     "hello": ("First frame: where the feed begins.", {"pos": {"type": "integer"}}),
     "resync_required": ("Load everything anew; the feed goes on.", {"reason": {"type": "string"}}),
+    "typing": (
+        "The shopper of a conversation is typing, until a time at most. Not in the stream: without a position, never sent again.",
+        {"conversation_id": {"type": "string"}, "until": {"type": "string", "format": "date-time"}},
+    ),
     "ping": ("Every 20 seconds.", {}),
 }
 

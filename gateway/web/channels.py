@@ -48,8 +48,7 @@ async def list_quarantine(call: Call[Nothing, QuarantineQuery]) -> Page[Quaranti
 async def reconcile(call: Call[Nothing, Nothing]) -> Page[ReconcileView]:
     """Does everything that came in add up? Counted since this process started."""
     metrics = call.services.metrics
-    quarantined = await call.view(lambda tx: tx.stream.quarantined(0, 10_000))
-    waiting = [recorded.entry.channel for recorded in quarantined]
+    waiting = await call.view(lambda tx: tx.stream.quarantine_counts())
     views = []
     for channel in sorted(call.services.channels):
         received = int(metrics.registry.get_sample_value("sportello_received_total", {"channel": channel}) or 0)
@@ -66,7 +65,7 @@ async def reconcile(call: Call[Nothing, Nothing]) -> Page[ReconcileView]:
                 quarantined=counts[Outcome.QUARANTINED],
                 refused=counts[Outcome.REFUSED],
                 balanced=received == sum(counts.values()),
-                waiting_for_reprocess=waiting.count(channel),
+                waiting_for_reprocess=waiting.get(channel, 0),
             )
         )
     return Page(items=views, as_of_pos=await call.view(lambda tx: tx.stream.head()))

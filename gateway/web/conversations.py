@@ -9,6 +9,7 @@ from connectors.event import Instant
 from gateway.web.errors import Refusal, not_found
 from gateway.web.route import Call, Input, Nothing
 from gateway.web.shapes import ConversationAnswer, ConversationDetail, ConversationView, DecisionList, Page, conversation_view
+from gateway.whisper import TTL, Whisper
 from routing.command import Accept, Assign, Command, MarkSeen, Reopen, Resolve, Snooze, Transfer
 from storage.access import Scope
 from storage.protocol import Transaction
@@ -129,6 +130,18 @@ async def reopen(call: Call[Nothing, Nothing]) -> ConversationAnswer:
 async def mark_read(call: Call[ReadUpTo, Nothing]) -> ConversationAnswer:
     """An agent has seen everything up to a position."""
     return await _do(call, MarkSeen(**_common(call), pos=call.body.pos))
+
+
+async def typing(call: Call[Nothing, Nothing]) -> None:
+    """Tell the shopper, where the channel is our own web chat, that the caller is typing. Shown for six seconds, kept nowhere.
+
+    Repeat it every three seconds or so while it lasts; more often is passed over. The next message ends it.
+    """
+    agent, now, whispers = call.principal.agent, call.now, call.services.hub.whispers
+    conversation = await call.view(lambda tx: visible(tx, call.path("id"), call.principal.scope))
+    if whispers.may(f"{agent.id} {conversation.id}", now):
+        identity = str(conversation.identity)
+        whispers.say(Whisper(conversation_id=conversation.id, until=now + TTL, identity=identity, author=agent.name))
 
 
 async def visible(tx: Transaction, conversation_id: str, scope: Scope) -> Conversation:

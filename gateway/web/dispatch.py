@@ -37,7 +37,7 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
         call: Call[Any, Any] = Call(
             state=state, request=request, body=body, query=query, who=who, command_id=idempotency.command_id(principal, key, now)
         )
-        if not key or not principal:
+        if not key or not principal or route.replay is Replay.NEVER:
             return _response(route, await route.handler(call))
         store, mark = state.services.store, idempotency.fingerprint(request, data)
         if route.replay is Replay.RERUN:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.web import chat, feed, health, pages, webhooks
+from gateway.web import chat, feed, health, pages, visitor_door, visitor_files, visitor_http, webhooks
 from gateway.web.route import PREFIX
 
 
@@ -75,9 +75,19 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         response=chat.VisitorSession,
     ),
     Endpoint(
+        method="POST",
+        path="/chat/v1/{channel}/identify",
+        handler=chat.identify,
+        summary="A visitor turns out to be a user of the shop",
+        tag="Visitors",
+        answers={201: "A token for the user.", 401: "One of the two tokens is wrong."},
+        body=chat.Identify,
+        response=chat.VisitorSession,
+    ),
+    Endpoint(
         method="OPTIONS",
-        path="/chat/v1/{channel}/sessions",
-        handler=chat.preflight,
+        path="/chat/v1/{channel}/{rest:.+}",
+        handler=visitor_door.preflight,
         summary="May this page show the chat?",
         tag="Visitors",
         answers={204: "It may."},
@@ -89,6 +99,39 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="A visitor's WebSocket",
         tag="Visitors",
         answers={101: "WebSocket."},
+    ),
+    Endpoint(
+        method="GET",
+        path="/chat/v1/{channel}/events",
+        handler=visitor_http.events,
+        summary="The same frames as Server-Sent Events",
+        tag="Visitors",
+        answers={200: "Server-Sent Events.", 401: "No token of this chat."},
+    ),
+    Endpoint(
+        method="POST",
+        path="/chat/v1/{channel}/frames",
+        handler=visitor_http.frames,
+        summary="A visitor sends one frame",
+        tag="Visitors",
+        answers={200: "The frames that answer it.", 401: "No token of this chat.", 429: "Too many."},
+    ),
+    Endpoint(
+        method="POST",
+        path="/chat/v1/{channel}/files",
+        handler=visitor_files.upload,
+        summary="A visitor uploads a file",
+        tag="Visitors",
+        answers={201: "To be named in a message.", 401: "No token of this chat.", 413: "Too large.", 422: "Empty.", 429: "Too many."},
+        response=visitor_files.UploadedFile,
+    ),
+    Endpoint(
+        method="GET",
+        path="/chat/v1/{channel}/files/{id}",
+        handler=visitor_files.download,
+        summary="A visitor fetches a file by its signed link",
+        tag="Visitors",
+        answers={200: "The bytes.", 404: "No such file, or no such link, or too late."},
     ),
     Endpoint(
         method="GET",

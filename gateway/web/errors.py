@@ -1,5 +1,6 @@
 """One table: what went wrong -> what the client is told. Every error answer is ``application/problem+json`` with a stable ``code``."""
 
+import errno
 import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -83,6 +84,8 @@ def refusal_of(error: Exception) -> Refusal | None:
             return _of_aiohttp(error)
         case TimeoutError():
             return Refusal(408, "too_slow", "The request did not arrive in time.")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Refusal(507, "disk_full", "The disk is full; nothing was kept. Please tell the operator, and try again later.")
         case _:
             return None
 

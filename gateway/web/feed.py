@@ -86,6 +86,15 @@ class Feed:
             except Overrun:
                 raise Closing(TOO_SLOW, "too slow") from None
 
+    async def overhear(self) -> None:
+        """Pass on who is typing in conversations that the agent may see; such a frame has no position."""
+        with self._state.services.hub.whispers.listen() as listener:
+            while True:
+                whisper = await listener.next()
+                if not whisper.identity and self._principal.scope.admits(queues=(whisper.queue,)):
+                    frame = {"type": "typing", "conversation_id": whisper.conversation_id, "until": whisper.until}
+                    await self._wire.send(live.encode(frame))
+
     async def check(self) -> None:
         """Now and then: is the credential still alive? Sessions end by time, too."""
         while True:
@@ -162,7 +171,9 @@ async def _socket(request: web.Request, state: WebState, after: int | None) -> w
         try:
             principal = known or await _introduce(socket, state, refused=refused)
             stream = Feed(state, principal, wire)
-            closing = await live.first_of(state, stream.run(after), stream.check(), live.keep_alive(wire), _listen(socket, wire))
+            closing = await live.first_of(
+                state, stream.run(after), stream.overhear(), stream.check(), live.keep_alive(wire), _listen(socket, wire)
+            )
         except Closing as reason:
             closing = reason
     await live.close(socket, closing, TOO_SLOW)
@@ -175,7 +186,7 @@ async def _events(request: web.Request, state: WebState, after: int | None, prin
     wire = EventWire(response)
     stream = Feed(state, principal, wire)
     with state.services.metrics.feed_subscribers.labels("agent").track_inprogress():
-        closing = await live.first_of(state, stream.run(after), stream.check(), live.keep_alive(wire))
+        closing = await live.first_of(state, stream.run(after), stream.overhear(), stream.check(), live.keep_alive(wire))
     if closing.code == TOO_SLOW and request.transport is not None:
         request.transport.abort()
     return response

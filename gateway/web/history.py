@@ -80,6 +80,7 @@ async def write_message(call: Call[NewMessage, Nothing]) -> MessageAnswer:
                 if_last_pos=body.if_last_pos,
             )
         )
+    call.services.hub.whispers.rested(f"{who.agent.id} {conversation.id}")
     return MessageAnswer(message=message)
 
 

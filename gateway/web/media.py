@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote
 
 from aiohttp import web
 
-from gateway.files import INLINE_TYPES, TooLarge
+from gateway.files import INLINE_TYPES, Saved, TooLarge
+from gateway.services import Services
 from gateway.web.dispatch import BODY_SECONDS
 from gateway.web.errors import Refusal, not_found
 from gateway.web.idempotency import mismatch
@@ -29,17 +30,7 @@ _UPLOAD_SECONDS: Final = 10 * BODY_SECONDS
 
 async def upload(call: Call[Nothing, Nothing]) -> FileView:
     """Keep a file, to be sent with a reply. The body is the file; its name comes percent-encoded in ``X-File-Name``."""
-    limit = call.services.config.media.max_bytes
-    if (call.request.content_length or 0) > limit:
-        raise _too_large(limit)
-    try:
-        async with asyncio.timeout(_UPLOAD_SECONDS):
-            saved = await call.services.files.save_stream(_chunks(call.request), limit)
-    except TooLarge as error:
-        raise _too_large(error.limit) from None
-    if not saved.size:
-        raise Refusal(422, "empty", "The file is empty.")
-    name = file_name(call.request.headers.get(_NAME_HEADER, ""))
+    saved, name = await save_body(call.services, call.request)
     file = StoredFile(
         # Without the time, so that a repeated Idempotency-Key means the same file.
         id=derive_id("med", _EPOCH, call.command_id),
@@ -63,6 +54,21 @@ async def upload(call: Call[Nothing, Nothing]) -> FileView:
     return FileView(id=kept.id, mime=kept.mime, size=kept.size, name=kept.name)
 
 
+async def save_body(services: Services, request: web.Request) -> tuple[Saved, str]:
+    """Keep the body of a request as a file; its name is in the header. Raises Refusal 413, 422."""
+    limit = services.config.media.max_bytes
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(_UPLOAD_SECONDS):
+            saved = await services.files.save_stream(_chunks(request), limit)
+    except TooLarge as error:
+        raise _too_large(error.limit) from None
+    if not saved.size:
+        raise Refusal(422, "empty", "The file is empty.")
+    return saved, file_name(request.headers.get(_NAME_HEADER, ""))
+
+
 async def download(call: Call[Nothing, Nothing]) -> web.StreamResponse:
     """The bytes of a file that the caller may see."""
     who = call.principal
@@ -79,12 +85,12 @@ async def download(call: Call[Nothing, Nothing]) -> web.StreamResponse:
             raise not_found()
         return file
 
-    return serve(call, await call.view(work))
+    return serve(call.services, await call.view(work))
 
 
-def serve(call: Call[Nothing, Nothing], file: StoredFile) -> web.StreamResponse:
-    """A file as a response that no browser will take for a page."""
-    path = call.services.files.path(file.sha256)
+def serve(services: Services, file: StoredFile) -> web.FileResponse:
+    """A file as a response that no browser will take for a page. Raises Refusal 404."""
+    path = services.files.path(file.sha256)
     if not path.is_file():
         raise not_found()
     inline = file.mime in INLINE_TYPES

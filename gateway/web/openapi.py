@@ -12,7 +12,7 @@ from gateway.web.endpoints import ENDPOINTS, Endpoint
 from gateway.web.errors import PROBLEM_TYPE, Problem
 from gateway.web.idempotency import HEADER
 from gateway.web.operations import ROUTES
-from gateway.web.route import PREFIX, Nothing, Route
+from gateway.web.route import PREFIX, Nothing, Replay, Route
 
 _REF: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)(?::[^}]*)?}")
@@ -163,7 +163,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
-    if route.method != "POST":
+    if route.method != "POST" or route.replay is Replay.NEVER:
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
     text = "The same key and body again: the same answer, and no second effect. Kept for at least 7 days."

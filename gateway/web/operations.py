@@ -313,6 +313,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=(),
     ),
     Route(
+        method="POST",
+        path="/conversations/{id}/typing",
+        handler=conversations.typing,
+        summary="I am typing",
+        tag="Conversations",
+        body=Nothing,
+        status=204,
+        replay=Replay.NEVER,
+    ),
+    Route(
         method="GET",
         path="/customers/{id}",
         handler=customers.get_customer,

@@ -36,6 +36,8 @@ class Replay(Enum):
     KEPT = auto()
     #: The handler runs again with the same command id: for answers that hold a secret, which we do not keep, and for uploads.
     RERUN = auto()
+    #: The handler runs again and nothing is noted: for what leaves no trace anyway.
+    NEVER = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

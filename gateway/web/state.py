@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.passwords import Passwords
 from gateway.services import Channel, Services
 from gateway.web.signing import Cursors
-from gateway.web.throttle import Throttle
+from gateway.web.throttle import Rates, Throttle
 
 
 class Background:
@@ -54,6 +54,11 @@ class WebState:
     flood_throttle: Throttle
     #: New visitors, by address.
     visitor_throttle: Throttle
+    #: Visitors' frames that come by HTTP, by visitor: as many as a socket may send.
+    visitor_frames: Rates = field(default_factory=lambda: Rates(20, 20))
+    #: Visitors' files, by visitor and by address: ten and a hundred in a minute.
+    visitor_files: Rates = field(default_factory=lambda: Rates(10 / 60, 10))
+    address_files: Rates = field(default_factory=lambda: Rates(100 / 60, 100))
     background: Background = field(default_factory=Background)
     #: Set when the gateway stops: open sockets close with 1012, so that browsers come back.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

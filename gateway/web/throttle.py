@@ -52,7 +52,28 @@ class Throttle:
         if record is None or record.count < self._free:
             return 0.0
         pause = min(timedelta(seconds=2 ** min(record.count - self._free, _MOST_DOUBLINGS)), _LONGEST)
-        return max(0.0, (record.last + pause - self._clock()).total_seconds())
+        now = self._clock()
+        # A clock that was put back must not lock anybody out for as long as it was wrong.
+        record.last = min(record.last, now)
+        return max(0.0, (record.last + pause - now).total_seconds())
+
+
+class Rates:
+    """A token bucket for each of many, in bounded memory: who has been quiet the longest is forgotten first, with a full bucket."""
+
+    def __init__(self, per_second: float, burst: float, most: int = 10_000) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._most = most
+        self._rates: OrderedDict[str, Rate] = OrderedDict()
+
+    def take(self, key: str, now: float) -> bool:
+        """One more for ``key``? False when there were too many."""
+        rate = self._rates.pop(key, None) or Rate(self._per_second, self._burst, now)
+        self._rates[key] = rate
+        while len(self._rates) > self._most:
+            self._rates.popitem(last=False)
+        return rate.take(now)
 
 
 class Rate:

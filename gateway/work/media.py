@@ -1,6 +1,7 @@
 """Fetches files that people sent, after the message itself is safe. A file that cannot be had is said so in the message."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -44,7 +45,7 @@ class MediaWorker:
             self._services.media_wake.clear()
             jobs = await self._due()
             if jobs:
-                await asyncio.gather(*(self.handle(job) for job in jobs))
+                await self._handle_all(jobs)
             else:
                 await self._rest()
 
@@ -61,13 +62,25 @@ class MediaWorker:
         except TimeoutError:
             return
 
+    async def _handle_all(self, jobs: Sequence[MediaJob]) -> None:
+        """Wait for all, also if one fails: what went on unseen would be begun a second time."""
+        for failure in await asyncio.gather(*(self.handle(job) for job in jobs), return_exceptions=True):
+            if failure is not None:
+                raise failure
+
     async def handle(self, job: MediaJob) -> None:
         """One try of one file."""
         fetched = await self._fetch(job)
+        self._services.crash.reach("media.fetched")
         if fetched.data and len(fetched.data) <= self._services.config.media.max_bytes:
-            await self._store(job, fetched)
-            self._services.metrics.media.labels(job.channel, "stored").inc()
-        elif fetched.retry and job.attempts < len(BACK_OFF):
+            try:
+                await self._store(job, fetched)
+            except OSError as error:
+                fetched = FetchedMedia(problem=f"the file could not be kept: {error.strerror or type(error).__name__}", retry=True)
+            else:
+                self._services.metrics.media.labels(job.channel, "stored").inc()
+                return
+        if fetched.retry and job.attempts < len(BACK_OFF):
             later = replace(job, attempts=job.attempts + 1, next_at=self._services.clock() + BACK_OFF[job.attempts])
             await self._services.store.transact(lambda tx: tx.files.put_job(later))
             self._services.metrics.media.labels(job.channel, "retry").inc()
@@ -113,6 +126,7 @@ class MediaWorker:
             job_id=job.id,
             message_id=job.message_id,
             part=job.part,
+            ref=job.ref,
             file=file,
             problem=problem,
         )

@@ -14,7 +14,7 @@ from gateway.services import Channel, Services
 from gateway.work.actor import GATEWAY, command_id
 from gateway.work.pace import Pace
 from routing.command import CrashedAttempts, FinishAttempt
-from storage.errors import StorageError
+from storage.errors import Unavailable
 from storage.protocol import Transaction
 from storage.record import Attempt, OutboxItem
 
@@ -47,13 +47,18 @@ class OutboxWorker:
         self._log = structlog.get_logger("outbox")
 
     async def run(self) -> None:
-        """Send until cancelled; then what is under way may end. Raises whatever the store raises."""
+        """Send until cancelled; then what is under way may end. Raises StorageError, but a database that is away is waited for."""
         await self._settle_crashed()
         try:
             while True:
                 self._services.outbox_wake.clear()
-                await self._begin_due()
-                await self._rest()
+                try:
+                    await self._begin_due()
+                    await self._rest()
+                except Unavailable as error:
+                    # To end here would cut off those who wait to record what they have sent, and it would be sent again.
+                    self._log.warning("the database is away; nothing new is sent", error=str(error))
+                    await asyncio.sleep(POLL_SECONDS)
         finally:
             await self._drain()
 
@@ -122,7 +127,7 @@ class OutboxWorker:
             outcomes, calls = await self._perform(item, pace)
             self._services.crash.reach("outbox.called")
             self._judge(item.channel, outcomes[-1], pace)
-            await self._record(item, attempt, outcomes, calls)
+            await self._record_somehow(item, attempt, outcomes, calls)
             self._services.crash.reach("outbox.recorded")
         except Exception:  # noqa: BLE001 - one reply's trouble must not stop the others; it stays visible as under way
             self._log.exception("a reply could not be handled", message=item.message_id, channel=item.channel)
@@ -192,6 +197,15 @@ class OutboxWorker:
             metrics.channel_paused.labels(channel).set(0)
             self._log.info("channel works again", channel=channel)
 
+    async def _record_somehow(self, item: OutboxItem, attempt: Attempt, outcomes: list[Outcome], calls: int) -> None:
+        """An outcome that cannot be recorded as it is counts as unknown: the reply must end, and those behind it must go on."""
+        try:
+            await self._record(item, attempt, outcomes, calls)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not leave the reply under way for ever
+            self._log.exception("an outcome could not be recorded as it is", message=item.message_id, channel=item.channel)
+            unknown = Failure(kind=FailureKind.UNKNOWN, detail=f"its outcome could not be recorded: {type(error).__name__}")
+            await self._record(item, attempt, [unknown], calls)
+
     async def _record(self, item: OutboxItem, attempt: Attempt, outcomes: list[Outcome], calls: int) -> None:
         """Record until it is durable: what was sent must not be sent again because the database was away."""
         now = self._services.clock()
@@ -212,7 +226,7 @@ class OutboxWorker:
         while True:
             try:
                 await self._services.router.handle(command)
-            except StorageError as error:
+            except Unavailable as error:
                 self._log.warning("an outcome cannot be recorded; trying again", message=item.message_id, error=str(error))
                 await asyncio.sleep(RECORD_AGAIN_SECONDS)
             else:

@@ -8,11 +8,14 @@ from typing import Final
 import structlog
 
 from gateway.metrics import Metrics
+from storage.errors import Unavailable
 
 #: Seconds before a restart; doubled each time, up to the longest; begun anew after a worker held out so long.
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 30.0
 HEALTHY_AFTER: Final = 60.0
+#: Between looks at a database that is away.
+OUTAGE_PAUSE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Supervisor:
             try:
                 await worker.run()
                 log.error("worker ended by itself; starting it again", pause=pause)
+            except Unavailable as error:
+                # The worker is well, the database is not: whoever frees some disk must not wait for a long pause to end.
+                pause = OUTAGE_PAUSE
+                log.warning("the database is away; the worker waits for it", error=str(error))
             except Exception:
                 log.exception("worker failed; starting it again", pause=pause)
             finally:

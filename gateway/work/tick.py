@@ -1,4 +1,4 @@
-"""The gateway's clock: wakes snoozed conversations, expires old replies, forgets old idempotency keys, refreshes gauges."""
+"""The gateway's clock: wakes snoozed conversations, expires old replies, forgets what is over, refreshes gauges."""
 
 import asyncio
 from datetime import timedelta
@@ -17,6 +17,10 @@ GAUGES_EVERY: Final = 5
 CLEAN_EVERY: Final = 3600
 #: The API promises that a key counts for at least so long.
 KEEP_KEYS: Final = timedelta(days=7)
+#: Sessions, tokens, links and tickets are kept so long after their end.
+KEEP_ENDED: Final = timedelta(days=7)
+#: An event about a message that has not come within this time is about one that never will, for instance one older than the installation.
+KEEP_PARKED: Final = timedelta(days=7)
 
 
 class TickWorker:
@@ -41,8 +45,9 @@ class TickWorker:
     async def tick(self) -> None:
         """What is due now."""
         now = self._services.clock()
-        await self._services.router.handle(Wake(id=command_id(now), actor=GATEWAY))
+        # First what was promised to end: nothing that goes wrong with the rest may hold it up.
         await self._services.router.handle(ExpireReplies(id=command_id(now), actor=GATEWAY))
+        await self._services.router.handle(Wake(id=command_id(now), actor=GATEWAY))
 
     async def refresh_gauges(self) -> None:
         """Figures that are cheaper to count than to keep."""
@@ -53,10 +58,18 @@ class TickWorker:
 
     async def clean(self) -> None:
         """Forget what we promised to keep long enough."""
-        before = self._services.clock() - KEEP_KEYS
-        forgotten = await self._services.store.transact(lambda tx: tx.requests.forget(before))
-        if forgotten:
-            structlog.get_logger("tick").info("idempotency keys forgotten", number=forgotten)
+        now = self._services.clock()
+
+        async def work(tx: Transaction) -> dict[str, int]:
+            return {
+                "keys": await tx.requests.forget(now - KEEP_KEYS),
+                "parked": await tx.messages.forget_parked(now - KEEP_PARKED),
+                "credentials": await tx.agents.forget_credentials(now - KEEP_ENDED),
+            }
+
+        forgotten = await self._services.store.transact(work)
+        if any(forgotten.values()):
+            structlog.get_logger("tick").info("forgotten, because their time is over", **forgotten)
 
 
 async def _count(tx: Transaction) -> tuple[dict[str, int], int]:

@@ -120,3 +120,6 @@ class SqliteAgents:
 
     async def remove_credentials(self, agent_id: str, kind: str) -> None:
         self._sql.run("DELETE FROM credential WHERE agent_id = ? AND kind = ?", (agent_id, kind))
+
+    async def forget_credentials(self, before: datetime) -> int:
+        return self._sql.run("DELETE FROM credential WHERE expires_at < ?", (micros(before),))

@@ -159,3 +159,6 @@ class SqliteMessages:
         if rows:
             self._sql.run("DELETE FROM parked WHERE channel = ? AND provider_id = ?", (channel, provider_id))
         return [row[0] for row in rows]
+
+    async def forget_parked(self, before: datetime) -> int:
+        return self._sql.run("DELETE FROM parked WHERE at < ?", (micros(before),))

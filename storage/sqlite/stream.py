@@ -230,6 +230,9 @@ class SqliteStream:
         sql = f"SELECT {_EVENT} FROM event WHERE pos IN (SELECT pos FROM quarantine WHERE pos > ? ORDER BY pos LIMIT ?) ORDER BY pos"
         return [_recorded(row) for row in self._sql.rows(sql, (after, limit))]
 
+    async def quarantine_counts(self) -> dict[str, int]:
+        return dict(self._sql.rows("SELECT channel, count(*) FROM quarantine JOIN event USING (pos) GROUP BY channel"))
+
     async def mark_reprocessed(self, pos: int) -> None:
         self._sql.run("DELETE FROM quarantine WHERE pos = ?", (pos,))
 

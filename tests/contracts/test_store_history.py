@@ -280,3 +280,14 @@ async def test_parked_events_are_taken_out_once_in_order(store: Store) -> None:
         assert not await tx.messages.any_parked()
 
     await store.transact(work)
+
+
+async def test_parked_events_are_not_kept_for_ever(store: Store) -> None:
+    async def work(tx: Transaction) -> None:
+        await tx.messages.park("tg", "p1", b"old", NOW)
+        await tx.messages.park("tg", "p1", b"new", after(60))
+        assert await tx.messages.forget_parked(NOW) == 0
+        assert await tx.messages.forget_parked(after(60)) == 1
+        assert await tx.messages.unpark("tg", "p1") == [b"new"]
+
+    await store.transact(work)

@@ -133,6 +133,9 @@ async def test_credentials(store: Store) -> None:
         await tx.agents.remove_credentials("agt_1", "session")
         assert await tx.agents.credentials("agt_1", "session") == []
         assert len(await tx.agents.credentials("agt_1", "token")) == 1
+        assert await tx.agents.forget_credentials(after(99)) == 0
+        assert await tx.agents.forget_credentials(after(100)) == 1
+        assert await tx.agents.credential("digest 3") is None
 
     await store.transact(work)
 

@@ -214,6 +214,7 @@ async def test_quarantined_payloads_leave_the_list_but_not_the_stream(store: Sto
     assert [event.pos for event in await store.view(lambda tx: tx.stream.quarantined(0, 10))] == [2, 3]
     assert [event.pos for event in await store.view(lambda tx: tx.stream.quarantined(2, 10))] == [3]
     assert len(await store.view(lambda tx: tx.stream.quarantined(0, 1))) == 1
+    assert await store.view(lambda tx: tx.stream.quarantine_counts()) == {"tg": 2}
     await store.transact(lambda tx: tx.stream.mark_reprocessed(2))
     assert [event.pos for event in await store.view(lambda tx: tx.stream.quarantined(0, 10))] == [3]
     assert len(await _all(store)) == 3

@@ -1,5 +1,6 @@
 """Bytes are kept whole or not at all, and their type is what they are."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,3 +76,26 @@ async def test_only_a_hash_is_a_name(tmp_path: Path, name: str) -> None:
 )
 def test_types_come_from_the_bytes(head: bytes, mime: str) -> None:
     assert detect_type(head) == mime
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells which file a descriptor is")
+async def test_a_name_appears_only_when_its_bytes_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power may go at any moment: first the bytes are synced, then they get their name, then the folder that holds it is synced."""
+    steps: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        sync(descriptor)
+        steps.append(f"sync {os.path.relpath(Path(f'/proc/self/fd/{descriptor}').readlink(), tmp_path).partition('/')[0]}")
+
+    def named(path: Path, target: Path) -> Path:
+        steps.append("name")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", named)
+    store = FileStore(tmp_path)
+    for saved in (await store.save(b"one"), await store.save_stream(chunks(b"two"), 100)):
+        folder = saved.sha256[:2]
+        assert steps[:3] == ["sync incoming", "name", f"sync {folder}"]
+        del steps[: 3 if steps[3:4] != ["sync ."] else 4]

@@ -1,15 +1,17 @@
 """What comes late, twice, or from the wrong side."""
 
+from datetime import timedelta
+
 import pytest
 from msgspec import structs
 
 from connectors.content import Media, MediaKind, Text
 from connectors.contract import Failure
 from connectors.errors import FailureKind
-from connectors.event import MessageEdited, MessageReceived, Status, StatusReported
-from routing.command import FinishAttempt, MediaStored, Reopen, Resolve
+from connectors.event import MessageEchoed, MessageEdited, MessageReceived, Status, StatusReported
+from routing.command import FinishAttempt, MediaStored, Reopen, Resolve, Snooze
 from routing.errors import NotNow
-from storage.record import Attempt, MediaJob, Message, StoredFile
+from storage.record import Attempt, MediaJob, Message, State, StoredFile
 from tests.routing.world import GATEWAY, World
 
 
@@ -59,6 +61,42 @@ async def test_a_file_that_an_edit_moved_finds_its_new_place(world: World) -> No
     await fetched(world, second)
     stored = {part.ref: part.stored for part in (await line_of(world)).parts if isinstance(part, Media)}
     assert stored == {"one": "", "two": second.id}
+
+
+@pytest.mark.parametrize("away", ["resolved", "snoozed"])
+async def test_a_late_piece_of_an_album_brings_its_conversation_back(world: World, away: str) -> None:
+    """Joined to a line that nobody looks at any more, it would never be seen."""
+    first = await world.writes("cleo", parts=(photo("one"),), group="g")
+    ada = await world.agent("ada", await world.default_queue(), capacity=0)
+    if away == "resolved":
+        await world.router.handle(Resolve(id=world.id(), actor=ada, conversation_id=first.id))
+    else:
+        until = world.clock() + timedelta(hours=1)
+        await world.router.handle(Snooze(id=world.id(), actor=ada, conversation_id=first.id, until=until))
+    back = await world.writes("cleo", parts=(photo("two"),), group="g")
+    assert (back.id, back.last_inbound_pos > first.last_inbound_pos) == (first.id, True)
+    assert back.state in {State.OPEN, State.QUEUED}
+
+
+async def test_our_own_answer_from_elsewhere_opens_no_new_work(world: World) -> None:
+    """The shop's owner answers on their phone what was resolved here: nobody waits for anything."""
+    conversation = await world.writes("cleo")
+    ada = await world.agent("ada", await world.default_queue())
+    await world.router.handle(Resolve(id=world.id(), actor=ada, conversation_id=conversation.id))
+    echo = MessageEchoed(key="x", message_id="out", sender=world.shopper("cleo"), parts=(Text(text="And thank you!"),))
+    await world.receive(echo)
+    now = await world.conversation_of("cleo")
+    assert (now.id, now.state, now.waiting_since) == (conversation.id, State.RESOLVED, None)
+    assert now.preview == "And thank you!"
+
+
+async def test_a_conversation_that_we_began_elsewhere_is_work_when_the_shopper_answers(world: World) -> None:
+    await world.agent("ada", await world.default_queue())
+    await world.receive(MessageEchoed(key="x", message_id="out", sender=world.shopper("cleo"), parts=(Text(text="Your shirt is here"),)))
+    begun = await world.conversation_of("cleo")
+    assert (begun.state, begun.waiting_since, begun.assignee_id) == (State.RESOLVED, None, "")
+    now = await world.writes("cleo", "I come at six")
+    assert (now.id, now.state) == (begun.id, State.OPEN)
 
 
 async def test_a_status_counts_on_its_own_channel_only(world: World) -> None:

@@ -1,11 +1,12 @@
 """Inside the embedded store: keys whose hashes collide, and what the tables themselves refuse."""
 
 from pathlib import Path
+from time import monotonic
 
 import apsw
 import pytest
 
-from storage.protocol import Store
+from storage.protocol import WHOLE, Store, Transaction
 from storage.record import Appended, Duplicate
 from storage.sqlite.codec import instant, micros
 from storage.sqlite.store import SqliteStore
@@ -56,6 +57,21 @@ async def test_the_tables_themselves_refuse_what_must_not_be(store: SqliteStore,
         with pytest.raises(apsw.ConstraintError):
             connection.execute(statement)
     connection.close()
+
+
+async def test_nobody_is_woken_for_what_was_rolled_back(store: SqliteStore) -> None:
+    await store.append([entry("a")])
+
+    async def fail(tx: Transaction) -> None:
+        await tx.stream.append([entry("b"), entry("c")])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.transact(fail)
+    began = monotonic()
+    await store.wait(WHOLE, 1, 0.2)
+    assert monotonic() - began > 0.1
+    assert await store.append([entry("b")]) == [Appended(2)]
 
 
 def test_times_are_exact() -> None:

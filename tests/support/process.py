@@ -82,6 +82,8 @@ class GatewayProcess:
     config: Path
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: What Python runs.
+    program: tuple[str, ...] = ("-m", "gateway")
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -95,7 +97,7 @@ class GatewayProcess:
         """Start, and wait until it is ready."""
         log = (self.config.parent / "gateway.log").open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "serve", "--config", str(self.config),
+            sys.executable, *self.program, "serve", "--config", str(self.config),
             cwd=ROOT, env={**os.environ, **self.environment}, stdout=log, stderr=log,
         )  # fmt: skip
         log.close()

@@ -286,7 +286,9 @@ def test_deep_nesting_is_refused_at_once(body: bytes, nul: bytes) -> None:
 
 def test_deep_nesting_in_an_unknown_field_of_a_message_without_content() -> None:
     """B12, by the second look at the field names."""
-    body = b'{"update_id":1,"message":{"message_id":1,"chat":{"id":1},"from":{"id":1},"date":1,"x":' + b"[" * 5000 + b"]" * 5000 + b"}}"
+    body = (
+        b'{"update_id":1,"message":{"message_id":1,"chat":{"id":1},"from":{"id":1},"date":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
+    )
     with pytest.raises(BadPayload):
         read(body)
 

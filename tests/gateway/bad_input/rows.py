@@ -79,7 +79,7 @@ CASES: tuple[Case, ...] = (
     hook("B2", "non-ASCII", update(2), {**UNSIGNED, _SECRET_HEADER: "é" + BOT_SECRET}, 403),
     hook("B2", "10 kB", update(2), {**UNSIGNED, _SECRET_HEADER: "x" * 10_000}, 400, 403),
     hook("B2", "comma list", update(2), {**UNSIGNED, _SECRET_HEADER: f"{BOT_SECRET}, {BOT_SECRET}"}, 403),
-    hook("B3", "another channel's", update(3), SIGNED, 403, path="/webhooks/web"),
+    hook("B3", "another channel's", update(3), SIGNED, 404, path="/webhooks/web"),
     Case(row="B9", name="secret in the query", path=f"{HOOK}?secret_token={BOT_SECRET}", body=update(9), headers=UNSIGNED, status=(403,)),
     # --- can it be read?
     *(hook("B11", f"signed {name}", body + b" ", SIGNED, 200, adds={QUARANTINED: 1}) for name, body in _MALFORMED.items()),

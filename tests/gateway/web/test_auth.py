@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.credentials import issue_link
+from gateway.credentials import Kind, issue_link
 from gateway.passwords import BadPassword, Passwords
 from gateway.web.throttle import Rate, Throttle
+from storage.errors import Unavailable
 from tests.support.cast import Answer, Cast, assemble
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway, with_server
 
@@ -144,3 +145,27 @@ async def test_passwords_have_a_least_and_a_greatest_length() -> None:
         False,
         False,
     ]
+
+
+async def test_reading_goes_on_while_nothing_can_be_written(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for who has done nothing for a minute, so that their use of the session ought to be noted."""
+    store, now = cast.gateway.services.store, cast.gateway.services.clock()
+    for credential in await store.view(lambda tx: tx.agents.credentials(cast.ada.id, Kind.SESSION)):
+        await store.transact(lambda tx, id_=credential.id: tx.agents.touch_credential(id_, now - timedelta(hours=1)))  # type: ignore[misc]
+
+    async def full(work: object) -> None:
+        raise Unavailable(f"the disk is full: {work}")
+
+    monkeypatch.setattr(store, "transact", full)
+    assert (await cast.ada.get("/conversations")).status == 200
+    assert (await cast.ada.post("/feed-tickets")).status == 503
+
+
+def test_a_clock_that_is_put_back_locks_nobody_out() -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    throttle = Throttle(lambda: now, free=1)
+    throttle.count(["ada", "ada"])
+    now -= timedelta(days=1)
+    assert 0 < throttle.wait(["ada"]) <= 2
+    now += timedelta(seconds=2)
+    assert throttle.wait(["ada"]) == 0

@@ -44,6 +44,13 @@ async def _append(store: Store, count: int, hub: Hub) -> int:
             await asyncio.sleep(0.005)
 
 
+async def _joined(hub: Hub) -> None:
+    """Wait until somebody hears what comes, and does not read it by themselves."""
+    async with asyncio.timeout(10):
+        while not hub.subscribers:  # noqa: ASYNC110  the hub has no event for it
+            await asyncio.sleep(0.005)
+
+
 def _positions(batch: list[Recorded]) -> list[int]:
     return [recorded.pos for recorded in batch]
 
@@ -85,6 +92,7 @@ async def test_who_is_hopelessly_behind_is_told_so(store: Store) -> None:
             await anext(hub.follow(31))
         async with contextlib.aclosing(hub.follow(30)) as feed:
             joined = asyncio.ensure_future(anext(feed))
+            await _joined(hub)
             await _append(store, 1, hub)
             assert _positions(await asyncio.wait_for(joined, 5)) == [31]
             await _append(store, 40, hub)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from config import ChannelConfig
 from connectors.content import Text
 from connectors.contract import Request
 from connectors.event import AnyEvent, MessageReceived, PayloadIgnored, PayloadQuarantined, Sender
@@ -14,8 +15,8 @@ from connectors.identity import Identity
 from gateway.intake import read_events
 from gateway.reprocess import reprocess
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
-from tests.support.cast import DEADLINE, Cast
-from tests.support.gateway import BOT_SECRET, RunningGateway, gateway_config, running_gateway, with_server
+from tests.support.cast import DEADLINE, Cast, Shopper
+from tests.support.gateway import BOT_SECRET, SHOP, RunningGateway, gateway_config, running_gateway, with_server
 from tests.support.wire import raw_http
 
 
@@ -149,3 +150,17 @@ async def test_a_big_body_may_be_allowed(tmp_path: Path) -> None:
     async with running_gateway(config) as gateway:
         status, _, _ = await gateway.request("POST", HOOK, data=b" " * (1024 * 1024 + 1), headers=SIGNED)
         assert status == 200
+
+
+async def test_a_visitor_has_no_way_in_beside_the_chat(tmp_path: Path) -> None:
+    """The chat's own door checks whose files a message names and how often somebody writes; a webhook would not."""
+    chat = ChannelConfig(kind="webchat", settings={"origins": [SHOP], "secret": "secret-of-the-chat-0123456789abcdef"})
+    async with running_gateway(gateway_config(tmp_path, {"web": chat})) as running:
+        shopper = Shopper(running)
+        await shopper.begin()
+        body = json.dumps({"type": "message", "id": "0123456789ab", "text": "x", "files": [{"id": "med_1"}]}).encode()
+        headers = {"X-Visitor": shopper.token, "Content-Type": "application/json"}
+        for path in ("/webhooks/web?from=/chat/v1/web/socket", "/webhooks/web"):
+            status, _, answer = await running.request("POST", path, data=body, headers=headers)
+            assert (status, answer) == (404, b"")
+        assert await running.services.store.view(lambda tx: tx.stream.head()) == 0

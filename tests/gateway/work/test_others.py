@@ -16,7 +16,7 @@ from gateway.work.actor import GATEWAY
 from gateway.work.listen import ListenWorker, is_receiver
 from gateway.work.media import MediaWorker
 from gateway.work.route import RouteWorker
-from gateway.work.tick import KEEP_KEYS, TickWorker
+from gateway.work.tick import KEEP_KEYS, KEEP_PARKED, TickWorker
 from routing.command import Snooze
 from storage.record import State
 from tests.support.post import Letter, Office, eventually, office, request, running
@@ -163,8 +163,14 @@ async def test_the_clock_wakes_expires_and_forgets(tmp_path: Path) -> None:
         await worker.refresh_gauges()
         assert open_.services.metrics.value("sportello_outbox_waiting", channel="post") == 0
 
+        await open_.services.store.transact(lambda tx: tx.messages.park("post", "never", b"{}", clock()))
         await worker.clean()
         assert await open_.services.store.transact(lambda tx: tx.requests.begin("agent", "key", "print", clock())) is not None
+        assert await open_.services.store.view(lambda tx: tx.messages.any_parked())
         clock.offset = KEEP_KEYS + timedelta(hours=1)
         await worker.clean()
+        assert await open_.services.store.view(lambda tx: tx.messages.any_parked())
+        clock.offset += KEEP_PARKED
+        await worker.clean()
+        assert not await open_.services.store.view(lambda tx: tx.messages.any_parked())
         assert await open_.services.store.transact(lambda tx: tx.requests.begin("agent", "key", "print", clock())) is None
