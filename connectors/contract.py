@@ -225,6 +225,11 @@ class ClientContext:
     read_file: FileReader
 
 
+def content_type(request: Request) -> Mapping[str, str]:
+    """What a parser of plain webhooks needs beside the body."""
+    return {name: value for name, value in request.headers.items() if name == "content-type"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector(Generic[S]):
     """Everything that the gateway knows about one kind of channel."""
@@ -237,5 +242,7 @@ class Connector(Generic[S]):
     render: Callable[[Outbound, S], Sequence[Call]]
     read_reply: Callable[[Call, Reply, S], Outcome]
     client: Callable[[S, ClientContext], Client]
+    #: Headers that ``parse`` needs beside the body, without anything secret: kept with a payload that cannot be read.
+    keeps: Callable[[Request], Mapping[str, str]] = content_type
     #: The provider's documents that the connector was written to, with the date they were read.
     sources: tuple[str, ...] = ()

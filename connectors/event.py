@@ -159,6 +159,8 @@ class PayloadQuarantined(Event, frozen=True, tag="payload.quarantined"):
     """Authentic, but unreadable. The whole payload is in ``raw``; ``sportello reprocess`` parses it again after a fix."""
 
     why: str
+    #: The request's headers that the connector needs to parse it again; nothing secret.
+    headers: dict[str, str] = {}
 
 
 AnyEvent = (

@@ -82,23 +82,27 @@ def read_events(channel: Channel, request: Request) -> tuple[AnyEvent, ...]:
     try:
         events = tuple(channel.connector.parse(request, channel.settings))
         if not events:
-            return (quarantined(request, "the connector found no event in it"),)
+            return (quarantined(channel, request, "the connector found no event in it"),)
         for event in events:
             if not 0 < len(event.key) <= _KEY_CHARS:
-                return (quarantined(request, f"the connector gave an event a key of {len(event.key)} characters"),)
+                return (quarantined(channel, request, f"the connector gave an event a key of {len(event.key)} characters"),)
             encode_event(event).decode()
     except BadPayload as error:
-        return (quarantined(request, str(error)),)
+        return (quarantined(channel, request, str(error)),)
     except Exception as error:  # noqa: BLE001 - a crash in a parser is our fault, and the message must survive it
         structlog.get_logger("intake").error("parser crashed", channel=channel.id, error=type(error).__name__)
-        return (quarantined(request, f"the parser crashed: {type(error).__name__}"),)
+        return (quarantined(channel, request, f"the parser crashed: {type(error).__name__}"),)
     return events
 
 
-def quarantined(request: Request, why: str) -> PayloadQuarantined:
+def quarantined(channel: Channel, request: Request, why: str) -> PayloadQuarantined:
     """An authentic payload that cannot be read; the same bytes always give the same key."""
     readable = why.encode("utf-8", "replace").decode()[:_WHY_CHARS]
-    return PayloadQuarantined(key="q:" + hashlib.sha256(request.body).hexdigest(), why=readable, raw=request.body)
+    headers = dict(channel.connector.keeps(request))
+    # Whoever sent it belongs to it: two visitors may send the same bytes.
+    sender = "".join(f"\0{name}\0{value}" for name, value in sorted(headers.items()))
+    mark = hashlib.sha256(request.body + sender.encode("utf-8", "replace"))
+    return PayloadQuarantined(key="q:" + mark.hexdigest(), why=readable, headers=headers, raw=request.body)
 
 
 def entry_of(channel: str, event: AnyEvent, request: Request) -> Entry:

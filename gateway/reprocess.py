@@ -1,7 +1,7 @@
 """Parse quarantined payloads again, after the connector has learned to read them."""
 
 from connectors.contract import Request
-from connectors.event import PayloadQuarantined
+from connectors.event import PayloadQuarantined, decode_event
 from gateway.intake import entry_of, read_events
 from gateway.services import Channel, Services
 from storage.protocol import Transaction
@@ -48,10 +48,11 @@ def _read(channel: Channel | None, recorded: Recorded, public_url: str) -> list[
     """The events of a payload; none if it still cannot be read."""
     if channel is None:
         return []
+    event = decode_event(recorded.entry.data)
     request = Request(
         method="POST",
         url=f"{public_url}/webhooks/{channel.id}",
-        headers={"content-type": "application/json"},
+        headers=event.headers if isinstance(event, PayloadQuarantined) else {},
         body=recorded.entry.raw,
         received_at=recorded.entry.at,
     )

@@ -5,7 +5,7 @@ from typing import Final
 from connectors.contract import Capabilities, Connector, Limits
 from connectors.text import Unit
 from connectors.webchat.client import LoopBack
-from connectors.webchat.inbound import MAX_TEXT, parse, verify
+from connectors.webchat.inbound import MAX_TEXT, kept_headers, parse, verify
 from connectors.webchat.outbound import MAX_CHOICES, MAX_LABEL, read_reply, render
 from connectors.webchat.settings import Settings
 
@@ -29,6 +29,7 @@ CONNECTOR: Final = Connector(
     render=render,
     read_reply=read_reply,
     client=LoopBack,
+    keeps=kept_headers,
 )
 
 __all__ = ["CAPABILITIES", "CONNECTOR", "Settings"]

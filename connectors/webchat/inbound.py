@@ -4,7 +4,7 @@ A frame's ``id`` is a UUID that the visitor's page makes; together with the visi
 What a visitor sends is not quite what is kept: the gateway looks files up and says what they are, and only it can say who is identified.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from connectors.errors import BadPayload
 from connectors.event import AnyEvent, ChatStarted, MessageReceived, Sender
 from connectors.identity import Evidence, Identity
 from connectors.webchat.settings import Settings
-from connectors.webchat.visitor import Visitor, read_token, unverified
+from connectors.webchat.visitor import Visitor, read_token, unsigned, unverified
 
 #: Name of the header with the visitor's token, in lower case.
 TOKEN_HEADER: Final = "x-visitor"  # noqa: S105 - a name, not a token
@@ -103,6 +103,11 @@ def verify(request: Request, settings: Settings) -> bool:
     channel, now = _channel_of(request), request.received_at.timestamp()
     genuine = all(read_token(token, settings.secret, channel, now) is not None for token in tokens)
     return genuine and TOKEN_HEADER in request.headers
+
+
+def kept_headers(request: Request) -> Mapping[str, str]:
+    """Who wrote, without the signatures: enough to read a frame again, and of no use to anybody else."""
+    return {name: unsigned(request.headers[name]) for name in (TOKEN_HEADER, USER_HEADER) if name in request.headers}
 
 
 def parse(request: Request, settings: Settings) -> Sequence[AnyEvent]:  # noqa: ARG001 - the contract's shape

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.content import plain_text
 from connectors.event import Status
 from storage.record import MessageKind
 from tests.crash.shop import Promised, Shop, agent, at_rest, call, check, deliver, everything, shopper, update
@@ -77,3 +78,22 @@ async def test_a_crash_at_each_step_of_a_sending(shop: Shop, point: str, deliver
     (reply,) = [line for line in lines if line.kind is MessageKind.OUTBOUND]
     assert [entry["text"] for entry in await shop.phone.ledger()] == ["Yes."] * deliveries
     assert (reply.status, reply.possible_duplicate) == (Status.SENT, flagged)
+
+
+async def test_a_crash_between_the_append_and_the_answer_loses_and_repeats_nothing(shop: Shop) -> None:
+    """Telegram has no answer for the third one and delivers it again."""
+    user = await shop.phone.user("Cleo")
+    shop.gateway.environment = {"SPORTELLO_CRASH_AT": "intake.appended:3"}
+    await shop.gateway.start()
+    for number in (901, 902):
+        await deliver(shop, update(number, user, f"m{number}"))
+    third = asyncio.create_task(deliver(shop, update(903, user, "m903")))
+    await shop.gateway.dead()
+    shop.gateway.environment = {}
+    await shop.gateway.start()
+    await third
+    await deliver(shop, update(902, user, "m902"))
+    await at_rest(shop)
+    await shop.gateway.stop()
+    lines, _, _ = await everything(shop.database)
+    assert [plain_text(line.parts) for line in lines if line.kind is MessageKind.INBOUND] == ["m901", "m902", "m903"]

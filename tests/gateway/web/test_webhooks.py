@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from config import ChannelConfig
 from connectors.content import Text
 from connectors.contract import Request
-from connectors.event import AnyEvent, MessageReceived, PayloadIgnored, PayloadQuarantined, Sender
+from connectors.event import AnyEvent, MessageReceived, PayloadIgnored, PayloadQuarantined, Sender, encode_event
 from connectors.identity import Identity
-from gateway.intake import read_events
+from gateway.intake import entry_of, read_events
 from gateway.reprocess import reprocess
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
 from tests.support.cast import DEADLINE, Cast, Shopper
@@ -164,3 +166,22 @@ async def test_a_visitor_has_no_way_in_beside_the_chat(tmp_path: Path) -> None:
             status, _, answer = await running.request("POST", path, data=body, headers=headers)
             assert (status, answer) == (404, b"")
         assert await running.services.store.view(lambda tx: tx.stream.head()) == 0
+
+
+async def test_a_quarantined_frame_of_a_visitor_says_who_wrote_and_opens_nothing(cast: Cast) -> None:
+    """After a fix of the parser it comes in under the right name; what is kept is no credential."""
+    services = cast.gateway.services
+    assert (await cast.cleo.begin()).status == 201
+    channel = services.channels["web"]
+    frame = b'{"type":"message","id":"5e8bd1d8-7d63-4d73-8a11-7ab2e1f8a001","text":"kept"}'
+    url = f"{cast.gateway.url}/chat/v1/web/socket"
+    request = Request(method="POST", url=url, headers={"x-visitor": cast.cleo.token}, body=frame, received_at=services.clock())
+    (event,) = read_events(replace(channel, connector=replace(channel.connector, parse=_crash)), request)
+    assert isinstance(event, PayloadQuarantined)
+    assert cast.cleo.token.rpartition(".")[2] not in encode_event(event).decode()
+    await services.store.append([entry_of("web", event, request)])
+    assert await reprocess(services, "web") == {"recovered": 1, "remaining": 0, "events": 1}
+    assert await _previews(cast, 1) == ["kept"]
+    (conversation,) = (await cast.sue.get("/conversations")).json["items"]
+    assert conversation["identity"]["value"] == cast.cleo.visitor_id
+    assert not channel.connector.verify(structs.replace(request, headers=event.headers), channel.settings)
