@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { applyEvent, emptyState, placeMessage, putOwnMessage, type FeedState, type Viewer } from '../../gateway/ui/src/shared/feed.ts';
-import type { Conversation, Message } from '../../gateway/ui/src/shared/types.ts';
+import { applyEvent, emptyState, placeMessage, putOwnMessage, type FeedState, type Viewer } from '../../gateway/ui/src/common/feed.ts';
+import type { Conversation, Message } from '../../gateway/ui/src/common/types.ts';
 
 const viewer: Viewer = { id: 'agt_1', role: 'agent', queues: new Set(['que_1']) };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { pause, spread, type Link, type Open } from '../../gateway/ui/src/shared/live.ts';
+import { pause, spread, type Link, type Open } from '../../gateway/ui/src/common/live.ts';
 import { eitherWay } from '../../gateway/ui/src/widget/line.ts';
 
 /** A WebSocket whose upgrade is refused, or that opens. */

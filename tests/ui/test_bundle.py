@@ -97,7 +97,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_fresh_until_a_source_changes(copy: Path) -> None:
     assert not hatch_build.is_stale(copy)
-    source = copy / "src" / "shared" / "time.ts"
+    source = copy / "src" / "common" / "time.ts"
     original = source.read_text()
     source.write_text(original + "\n")
     assert hatch_build.is_stale(copy)

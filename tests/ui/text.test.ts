@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { createTranslate, pickLanguage, pickLocale, type Catalogue, type Language } from '../../gateway/ui/src/shared/i18n.ts';
-import { linkify, safeUrl } from '../../gateway/ui/src/shared/links.ts';
-import { parseFrame, pause } from '../../gateway/ui/src/shared/live.ts';
-import { waited } from '../../gateway/ui/src/shared/time.ts';
+import { createTranslate, pickLanguage, pickLocale, type Catalogue, type Language } from '../../gateway/ui/src/common/i18n.ts';
+import { linkify, safeUrl } from '../../gateway/ui/src/common/links.ts';
+import { parseFrame, pause } from '../../gateway/ui/src/common/live.ts';
+import { waited } from '../../gateway/ui/src/common/time.ts';
 
 function hrefs(text: string): string[] {
   return linkify(text).flatMap((segment) => (typeof segment === 'string' ? [] : [segment.href]));

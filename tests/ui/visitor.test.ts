@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { VisitorMessage } from '../../gateway/ui/src/shared/types.ts';
-import { acknowledge, enqueue, lastPos, mark, receive, receiveAll, type Chat, type Pending } from '../../gateway/ui/src/shared/visitor.ts';
+import type { VisitorMessage } from '../../gateway/ui/src/common/types.ts';
+import { acknowledge, enqueue, lastPos, mark, receive, receiveAll, type Chat, type Pending } from '../../gateway/ui/src/common/visitor.ts';
 
 const AT = Date.parse('2026-11-01T10:00:00Z');
 const empty: Chat = { messages: [], pending: [] };

@@ -1,5 +1,5 @@
 /** Calls to the gateway. Every failure is an `ApiError` with the server's stable code and its words. */
-import { uuid } from '../shared/ids.ts';
+import { uuid } from '../common/ids.ts';
 
 export class ApiError extends Error {
   /** HTTP status; 0 if no answer came. */

@@ -3,8 +3,8 @@ import { useSignal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
-import { waited } from '../shared/time.ts';
-import type { Conversation, Identity } from '../shared/types.ts';
+import { waited } from '../common/time.ts';
+import type { Conversation, Identity } from '../common/types.ts';
 import { channelIcon, Icon } from './icons.tsx';
 import { feed, now } from './store.ts';
 import { t } from './texts.ts';

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 
-import { LANGUAGES, type Language } from '../shared/i18n.ts';
+import { LANGUAGES, type Language } from '../common/i18n.ts';
 import { Menu } from './bits.tsx';
 import { Icon } from './icons.tsx';
 import { language, speak, t } from './texts.ts';

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
-import type { Conversation } from '../shared/types.ts';
+import type { Conversation } from '../common/types.ts';
 import { channelTitle } from './bits.tsx';
 import { busy, draftOf, keepDraft, sendFile, write } from './conversation.ts';
 import { Icon } from './icons.tsx';

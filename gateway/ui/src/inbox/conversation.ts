@@ -1,9 +1,9 @@
 /** The open conversation: its thread, what the agent is writing, and the actions on it. */
 import { signal } from '@preact/signals';
 
-import { putConversation, putOwnMessage, type Person } from '../shared/feed.ts';
-import { uuid } from '../shared/ids.ts';
-import type { Conversation, Customer, Decision, KnownIdentity, Message, Part } from '../shared/types.ts';
+import { putConversation, putOwnMessage, type Person } from '../common/feed.ts';
+import { uuid } from '../common/ids.ts';
+import type { Conversation, Customer, Decision, KnownIdentity, Message, Part } from '../common/types.ts';
 import { ApiError, get, send, upload, type Page } from './api.ts';
 import { complain, feed, selected, viewer } from './store.ts';
 import { t } from './texts.ts';

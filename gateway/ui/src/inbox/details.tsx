@@ -2,8 +2,8 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 
-import { full, short } from '../shared/time.ts';
-import type { Candidate, Conversation, Decision, KnownIdentity, Message } from '../shared/types.ts';
+import { full, short } from '../common/time.ts';
+import type { Candidate, Conversation, Decision, KnownIdentity, Message } from '../common/types.ts';
 import { get, type Page } from './api.ts';
 import { agentName, Avatar, ChannelMark, customerName, Dialog, queueName, shortValue } from './bits.tsx';
 import { choose, loadPerson, others } from './conversation.ts';

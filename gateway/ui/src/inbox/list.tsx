@@ -1,8 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 
-import { short } from '../shared/time.ts';
-import type { Conversation } from '../shared/types.ts';
+import { short } from '../common/time.ts';
+import type { Conversation } from '../common/types.ts';
 import { agentName, Avatar, ChannelMark, customerName, Wait } from './bits.tsx';
 import { choose, draftOf } from './conversation.ts';
 import { Icon } from './icons.tsx';

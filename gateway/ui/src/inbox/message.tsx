@@ -1,10 +1,10 @@
 import type { JSX } from 'preact';
 
-import { LinkedText } from '../shared/linked-text.tsx';
-import { SHOWABLE, sizeText } from '../shared/size.ts';
-import { clock, full } from '../shared/time.ts';
-import type { MediaPart, Message, Part, Status } from '../shared/types.ts';
-import { wordsOf } from '../shared/visitor.ts';
+import { LinkedText } from '../common/linked-text.tsx';
+import { SHOWABLE, sizeText } from '../common/size.ts';
+import { clock, full } from '../common/time.ts';
+import type { MediaPart, Message, Part, Status } from '../common/types.ts';
+import { wordsOf } from '../common/visitor.ts';
 import { mediaUrl } from './api.ts';
 import { ChannelMark, customerName } from './bits.tsx';
 import { deliver, keepDraft, takeBack, draftOf, type Outgoing } from './conversation.ts';

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 
-import type { Conversation } from '../shared/types.ts';
+import type { Conversation } from '../common/types.ts';
 import { agentName, Avatar, channelTitle, customerName, Menu, queueName, Wait } from './bits.tsx';
 import { Composer } from './composer.tsx';
 import { act, busy, choose } from './conversation.ts';

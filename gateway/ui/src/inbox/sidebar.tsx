@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 
-import type { Presence } from '../shared/types.ts';
+import type { Presence } from '../common/types.ts';
 import { Avatar, Menu } from './bits.tsx';
 import { LanguageMenu, Logo } from './brand.tsx';
 import { Icon, type IconName } from './icons.tsx';

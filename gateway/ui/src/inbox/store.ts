@@ -1,9 +1,9 @@
 /** Everything the inbox shows, as signals, and the live feed that keeps it true. */
 import { batch, computed, signal } from '@preact/signals';
 
-import { applyEvent, emptyState, type FeedState, type Viewer } from '../shared/feed.ts';
-import { LiveSocket, type LiveState } from '../shared/live.ts';
-import type { Agent, Channel, Conversation, Presence, Queue } from '../shared/types.ts';
+import { applyEvent, emptyState, type FeedState, type Viewer } from '../common/feed.ts';
+import { LiveSocket, type LiveState } from '../common/live.ts';
+import type { Agent, Channel, Conversation, Presence, Queue } from '../common/types.ts';
 import { ApiError, get, getAll, send, type Page } from './api.ts';
 import { t } from './texts.ts';
 import { hear } from './typing.ts';

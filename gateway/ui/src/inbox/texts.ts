@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals';
 
-import { createTranslate, pickLanguage, pickLocale, type Language, type Params } from '../shared/i18n.ts';
+import { createTranslate, pickLanguage, pickLocale, type Language, type Params } from '../common/i18n.ts';
 import en from './en.json';
 import it from './it.json';
 import pl from './pl.json';

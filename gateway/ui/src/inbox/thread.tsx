@@ -2,8 +2,8 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
-import { day, dayKey } from '../shared/time.ts';
-import type { Conversation, Message } from '../shared/types.ts';
+import { day, dayKey } from '../common/time.ts';
+import type { Conversation, Message } from '../common/types.ts';
 import { customerName } from './bits.tsx';
 import { loadEarlier, loadThread, markRead, outgoing } from './conversation.ts';
 import { Icon } from './icons.tsx';

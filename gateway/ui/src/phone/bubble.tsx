@@ -1,8 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 
-import { LinkedText } from '../shared/linked-text.tsx';
-import { clock, full } from '../shared/time.ts';
+import { LinkedText } from '../common/linked-text.tsx';
+import { clock, full } from '../common/time.ts';
 import { LOCALE, bot, fileUrl, ownPictures, press, react, type Chat, type ChatMessage } from './telegram.ts';
 
 const EMOJI: readonly string[] = ['👍', '❤', '🔥', '😁', '😢'];

@@ -1,7 +1,7 @@
 /** The built-in Telegram simulator as seen from a shopper's phone: its control interface, followed by long polling. */
 import { signal } from '@preact/signals';
 
-import { pickLocale } from '../shared/i18n.ts';
+import { pickLocale } from '../common/i18n.ts';
 
 /** For times; the page itself speaks English. */
 export const LOCALE = pickLocale('en', navigator.languages);

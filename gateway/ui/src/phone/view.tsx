@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
-import { day, dayKey } from '../shared/time.ts';
+import { day, dayKey } from '../common/time.ts';
 import { Bubble } from './bubble.tsx';
 import { drawSample, readPicture } from './picture.ts';
 import { LOCALE, addUser, block, bot, chats, chosen, connected, edit, problem, sendPhoto, write, type Chat, type ChatMessage } from './telegram.ts';

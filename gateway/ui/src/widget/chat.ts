@@ -1,10 +1,10 @@
 /** The visitor's conversation: session, line to the gateway, own outbox, signals for the view. */
 import { signal } from '@preact/signals';
 
-import { uuid } from '../shared/ids.ts';
-import { LiveSocket, pause, type AfterClose, type LiveState } from '../shared/live.ts';
-import type { VisitorMessage } from '../shared/types.ts';
-import { acknowledge, enqueue, lastPos, mark, receive, receiveAll, resumeAfter, type Chat, type Pending } from '../shared/visitor.ts';
+import { uuid } from '../common/ids.ts';
+import { LiveSocket, pause, type AfterClose, type LiveState } from '../common/live.ts';
+import type { VisitorMessage } from '../common/types.ts';
+import { acknowledge, enqueue, lastPos, mark, receive, receiveAll, resumeAfter, type Chat, type Pending } from '../common/visitor.ts';
 import { eitherWay } from './line.ts';
 import { CONSENT, Refused, Session, TOKEN } from './session.ts';
 import { cameFrom, Keep, pageNow, type Settings } from './settings.ts';

@@ -2,8 +2,8 @@ import { useSignal } from '@preact/signals';
 import type { JSX, RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
 
-import type { Translate } from '../shared/i18n.ts';
-import { sizeText } from '../shared/size.ts';
+import type { Translate } from '../common/i18n.ts';
+import { sizeText } from '../common/size.ts';
 import type { VisitorChat } from './chat.ts';
 import { Clip, FileFace } from './parts.tsx';
 

@@ -1,5 +1,5 @@
 /** Two ways to the gateway: a WebSocket, and where something in between refuses those, a stream of events with POSTs. */
-import { openSocket, parseFrame, type Link, type LinkEvents, type Open } from '../shared/live.ts';
+import { openSocket, parseFrame, type Link, type LinkEvents, type Open } from '../common/live.ts';
 
 /** Upgrades that fail in a row before the other way is tried. */
 const ENOUGH = 2;

@@ -1,6 +1,6 @@
 import { render } from 'preact';
 
-import { createTranslate } from '../shared/i18n.ts';
+import { createTranslate } from '../common/i18n.ts';
 import { VisitorChat } from './chat.ts';
 import en from './en.json';
 import it from './it.json';

@@ -1,11 +1,11 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 
-import type { Translate } from '../shared/i18n.ts';
-import { LinkedText } from '../shared/linked-text.tsx';
-import { safeUrl } from '../shared/links.ts';
-import { SHOWABLE, sizeText } from '../shared/size.ts';
-import type { MediaPart, Part } from '../shared/types.ts';
+import type { Translate } from '../common/i18n.ts';
+import { LinkedText } from '../common/linked-text.tsx';
+import { safeUrl } from '../common/links.ts';
+import { SHOWABLE, sizeText } from '../common/size.ts';
+import type { MediaPart, Part } from '../common/types.ts';
 
 interface Props {
   part: Part;

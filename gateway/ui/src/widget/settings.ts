@@ -1,5 +1,5 @@
 /** What the shop says on the script tag, and what the browser keeps for the visitor. */
-import { pickLanguage, pickLocale, type Language } from '../shared/i18n.ts';
+import { pickLanguage, pickLocale, type Language } from '../common/i18n.ts';
 
 export interface Settings {
   /** Where the script came from: the gateway. */

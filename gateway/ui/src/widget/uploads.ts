@@ -1,9 +1,9 @@
 /** Files that the visitor has picked: on their way to the gateway, or there and waiting to be sent with a message. */
 import { signal } from '@preact/signals';
 
-import { uuid } from '../shared/ids.ts';
-import { SHOWABLE } from '../shared/size.ts';
-import type { SentFile } from '../shared/visitor.ts';
+import { uuid } from '../common/ids.ts';
+import { SHOWABLE } from '../common/size.ts';
+import type { SentFile } from '../common/visitor.ts';
 
 export interface Upload extends SentFile {
   readonly key: string;

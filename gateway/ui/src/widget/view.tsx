@@ -2,11 +2,11 @@ import { useSignal, useSignalEffect } from '@preact/signals';
 import type { JSX, RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
-import type { Translate } from '../shared/i18n.ts';
-import { LinkedText } from '../shared/linked-text.tsx';
-import { clock, day, dayKey, full } from '../shared/time.ts';
-import type { VisitorMessage } from '../shared/types.ts';
-import type { Pending } from '../shared/visitor.ts';
+import type { Translate } from '../common/i18n.ts';
+import { LinkedText } from '../common/linked-text.tsx';
+import { clock, day, dayKey, full } from '../common/time.ts';
+import type { VisitorMessage } from '../common/types.ts';
+import type { Pending } from '../common/visitor.ts';
 import type { VisitorChat } from './chat.ts';
 import { Composer } from './composer.tsx';
 import { FileFace, PartView } from './parts.tsx';
