@@ -12,15 +12,23 @@ import statistics
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
+from config.decode import decode_section
+from connectors.contract import Request
+from connectors.telegram import CONNECTOR, Settings
+from connectors.telegram.payload import Update
 from connectors.telegram.simulator import create_simulator_app
+from tests.bench.load import update
 from tests.support.process import ROOT, SECRET, TOKEN, GatewayProcess, free_port, seed_agent, write_config
 from tests.support.telegram import serving
 
@@ -111,6 +119,17 @@ class Bench:
         for key in ("p50_ms", "p99_ms"):
             self.add(f"webhook to agent's feed at {rate}/s, {key[:3]}", [one[key] for one in floor], [one[key] for one in ours], "ms")
 
+    def parse(self) -> None:
+        """A webhook's bytes -> events, beside the bare decoding of the same fields."""
+        settings = decode_section(Settings, {"token": TOKEN, "secret_token": SECRET}, ("channels", "shop"), {})
+        body, decoder = update(1, 1), msgspec.json.Decoder(Update)
+        request = Request(method="POST", url="", headers={}, body=body, received_at=datetime.now(UTC))
+        floor, ours = [], []
+        for _ in range(self.options.pairs):
+            floor.append(1e6 * timeit.timeit(lambda: decoder.decode(body), number=5000) / 5000)
+            ours.append(1e6 * timeit.timeit(lambda: CONNECTOR.parse(request, settings), number=5000) / 5000)
+        self.add("parse one Telegram text", floor, ours, "us")
+
     def report(self) -> None:
         say(f"\n{'':<42}{'floor':>12}{'gateway':>12}{'':>6}{'ratio of pairs (median, min … max)':>38}")
         for name, floor, ours, unit in self.rows:
@@ -171,6 +190,7 @@ async def run(options: argparse.Namespace) -> None:
             say(f"serve to first answer: {time.perf_counter() - begun:.2f} s; calibration {calibration():.1f} M additions/s")
             bench = Bench(floor_port, gateway, token, session, options)
             try:
+                bench.parse()
                 await bench.quiet()
                 await bench.accept()
                 for rate in (100, 500):
