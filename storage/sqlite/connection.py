@@ -91,6 +91,22 @@ class Sql:
         self.rows(sql, values)
         return self.connection.changes()
 
+    def replace_row(self, table: str, names: Sequence[str], row: Row, key: str) -> bool:
+        """Make the row of ``table`` with this ``key`` equal to ``row``; False if there is none.
+
+        Only what differs is set: SQLite writes every index of a column that is named, also when its value stays the same.
+        """
+        values = dict(zip(names, row, strict=True))
+        old = self.row(f"SELECT {', '.join(names)} FROM {table} WHERE {key} = ?", (values[key],))
+        if old is None:
+            return False
+        differing = {name: value for (name, value), before in zip(values.items(), old, strict=True) if value != before}
+        if differing:
+            self.run(
+                f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in differing)} WHERE {key} = ?", (*differing.values(), values[key])
+            )
+        return True
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is done inside is done wholly or not at all, also when the caller lives on after an error."""

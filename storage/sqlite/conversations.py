@@ -107,12 +107,9 @@ class SqliteConversations:
             self._sql.run(f"INSERT INTO conversation ({_COLUMNS}) VALUES ({marks(_NAMES)})", _row(conversation))
 
     async def update(self, conversation: Conversation) -> None:
-        row = _row(conversation)
         with _explained(conversation):
-            changed = self._sql.run(
-                f"UPDATE conversation SET {', '.join(f'{name} = ?' for name in _NAMES[1:])} WHERE id = ?", (*row[1:], row[0])
-            )
-        if not changed:
+            known = self._sql.replace_row("conversation", _NAMES, _row(conversation), "id")
+        if not known:
             raise NotFound(f"there is no conversation {conversation.id}")
 
     async def waiting(self, queue_id: str, limit: int) -> list[Conversation]:

@@ -100,8 +100,8 @@ class SqliteMessages:
         self._sql.run(f"INSERT INTO message ({', '.join(_NAMES)}) VALUES ({marks(_NAMES)})", _row(message))
 
     async def update(self, message: Message) -> None:
-        row = _row(message)
-        if not self._sql.run(f"UPDATE message SET {', '.join(f'{name} = ?' for name in _NAMES[2:])} WHERE id = ?", (*row[2:], row[1])):
+        # Without ``pos``, the first column: where it stands in the stream never changes.
+        if not self._sql.replace_row("message", _NAMES[1:], _row(message)[1:], "id"):
             raise NotFound(f"there is no message {message.id}")
 
     async def of_conversation(self, conversation_id: str, after: int, before: int, limit: int) -> list[Message]:
