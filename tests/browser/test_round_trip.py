@@ -93,7 +93,10 @@ async def test_the_inbox_by_keyboard_in_three_languages(people: People) -> None:
     await inbox.keyboard.type("answered by keyboard")
     await inbox.keyboard.press("Enter")
     await expect(inbox.get_by_role("log").get_by_text("answered by keyboard")).to_be_visible()
-    for language, placeholder in (("it-IT", "Scrivi la risposta…"), ("pl-PL", "Napisz odpowiedź…")):
+    for language, placeholder, reason in (
+        ("it-IT", "Scrivi la risposta…", "Nessun membro della coda è libero."),
+        ("pl-PL", "Napisz odpowiedź…", "Nikt z kolejki nie jest teraz wolny."),
+    ):
         signed_in = {**await inbox.context.storage_state(), "origins": []}  # the session, but not the language chosen so far
         context = await people.browser.new_context(locale=language, storage_state=signed_in)  # type: ignore[arg-type]
         people.contexts.append(context)
@@ -101,3 +104,4 @@ async def test_the_inbox_by_keyboard_in_three_languages(people: People) -> None:
         await elsewhere.locator("nav.sidebar button").nth(2).click()  # all open ones
         await elsewhere.locator("section.list").get_by_text("answered by keyboard").first.click()
         await expect(elsewhere.get_by_placeholder(placeholder)).to_be_visible()
+        await expect(elsewhere.get_by_text(reason)).to_be_visible()

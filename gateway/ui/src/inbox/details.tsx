@@ -25,13 +25,27 @@ function IdentityRow({ known }: { known: KnownIdentity }): JSX.Element {
   );
 }
 
+const VERDICTS = new Set(['eligible', 'online', 'away', 'offline', 'at capacity', 'disabled', 'bot']);
+
+/** The server's word in the reader's language; a word that this page does not know is shown as it came. */
+function verdict(one: Candidate): string {
+  return VERDICTS.has(one.reason) ? t(`verdict_${one.reason.replace(' ', '_')}`) : one.reason;
+}
+
+/** The decision in one sentence, from its figures: the server's own sentence is English. */
+function because(decision: Decision): string {
+  const chosen = decision.candidates?.find((one) => one.agent_id === decision.agent_id);
+  if (chosen !== undefined) return t('because_fewest', { name: chosen.name, n: chosen.open_count });
+  return t((decision.candidates?.length ?? 0) > 0 ? 'because_busy' : 'because_empty');
+}
+
 function CandidateRow({ one, chosen }: { one: Candidate; chosen: boolean }): JSX.Element {
   return (
     <li class={chosen ? 'chosen' : one.eligible ? '' : 'not'}>
       <Icon name={chosen ? 'check' : one.eligible ? 'mine' : 'close'} size={14} />
       <bdi>{one.name}</bdi>
       <span class="load">{one.open_count}/{one.capacity}</span>
-      <small>{one.reason}</small>
+      <small>{verdict(one)}</small>
     </li>
   );
 }
@@ -40,7 +54,7 @@ function Why({ decision }: { decision: Decision }): JSX.Element {
   return (
     <div class="why">
       <p><strong>{t(decision.outcome === 'assigned' ? 'was_assigned' : 'was_waiting', { name: agentName(decision.agent_id) })}</strong></p>
-      <p dir="auto">{decision.reason}</p>
+      <p>{because(decision)}</p>
       <p class="when">{queueName(decision.queue_id)} · {full(decision.at, locale.value)}</p>
       {(decision.candidates?.length ?? 0) > 0 && (
         <ul class="candidates">{decision.candidates?.map((one) => <CandidateRow key={one.agent_id} one={one} chosen={one.agent_id === decision.agent_id} />)}</ul>
