@@ -72,10 +72,15 @@ async def issue(tx: Transaction, agent_id: str, kind: Kind, secret: str, now: da
     return credential
 
 
-async def issue_token(tx: Transaction, agent_id: str, now: datetime, life: timedelta, label: str = "") -> tuple[Credential, str]:
-    """A new API token and its text; the text is what is hashed, so that no part of it is of use alone."""
-    id_ = random_id("tok", now)
-    text = token_text(id_, new_secret())
+async def issue_token(
+    tx: Transaction, agent_id: str, now: datetime, life: timedelta, label: str = "", drawn: tuple[str, str] | None = None
+) -> tuple[Credential, str]:
+    """A new API token and its text; the text is what is hashed, so that no part of it is of use alone.
+
+    ``drawn``: its id and secret, for a caller who must get the same ones again; otherwise they are random.
+    """
+    id_, secret = drawn or (random_id("tok", now), new_secret())
+    text = token_text(id_, secret)
     credential = Credential(
         id=id_,
         agent_id=agent_id,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gateway.credentials import TOKEN_DAYS, Kind, digest_of, end, token_text
+from gateway.credentials import TOKEN_DAYS, Kind, digest_of, end, issue_token, token_text
 from gateway.web.errors import Refusal, not_found
 from gateway.web.route import Call, Input, Nothing
 from gateway.web.shapes import Page, TokenCreated, TokenView
@@ -32,7 +32,6 @@ async def add_token(call: Call[NewToken, Nothing]) -> TokenCreated:
     # Derived, not drawn: a repeated Idempotency-Key gives the same token, though we keep only its hash.
     secret = derive_key(call.services.config.server.secret_key, f"token {call.command_id}").hex()
     credential_id = derive_id("tok", call.now, call.command_id)
-    text = token_text(credential_id, secret)
 
     async def work(tx: Transaction) -> Credential:
         if await tx.agents.get(agent_id) is None:
@@ -40,17 +39,8 @@ async def add_token(call: Call[NewToken, Nothing]) -> TokenCreated:
         for known in await tx.agents.credentials(agent_id, Kind.TOKEN):
             if known.digest == digest_of(token_text(known.id, secret)):
                 return known
-        fresh = Credential(
-            id=credential_id,
-            agent_id=agent_id,
-            kind=Kind.TOKEN,
-            digest=digest_of(text),
-            created_at=call.now,
-            used_at=call.now,
-            expires_at=call.now + timedelta(days=call.body.days),
-            label=call.body.label,
-        )
-        await tx.agents.put_credential(fresh)
+        life = timedelta(days=call.body.days)
+        fresh, _ = await issue_token(tx, agent_id, call.now, life, call.body.label, drawn=(credential_id, secret))
         return fresh
 
     credential = await call.transact(work)

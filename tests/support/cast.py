@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from gateway.credentials import Kind, issue, new_secret, open_session, token_text
+from gateway.credentials import issue_token, open_session
 from gateway.work.actor import GATEWAY
 from routing.command import PutAgent, PutQueue, SetMember, SetPresence
 from storage.ids import random_id
@@ -230,10 +230,8 @@ async def _colleague(gateway: RunningGateway, name: str, role: Role, queue: Queu
     if queue is not None:
         await services.router.handle(SetMember(id=_id(gateway), actor=GATEWAY, queue_id=queue.id, agent_id=agent.id, member=True))
     cookie = await services.store.transact(lambda tx: open_session(tx, agent, services.clock(), "test"))
-    # A token's text holds its id, and its hash is taken over the text: as the API makes them.
-    secret = token_text(random_id("tok", services.clock()), new_secret())
-    await services.store.transact(lambda tx: issue(tx, agent.id, Kind.TOKEN, secret, services.clock(), timedelta(days=1), "test"))
-    return Colleague(gateway=gateway, agent=agent, cookie=cookie, token=secret)
+    _, token = await services.store.transact(lambda tx: issue_token(tx, agent.id, services.clock(), timedelta(days=1), "test"))
+    return Colleague(gateway=gateway, agent=agent, cookie=cookie, token=token)
 
 
 def _id(gateway: RunningGateway) -> str:
