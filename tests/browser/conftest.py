@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Response, async_playwright
 
 from config import load_config
 from gateway import demo
@@ -24,6 +24,7 @@ class People:
     login: dict[str, str]
     contexts: list[BrowserContext] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     async def context(self, **options: object) -> BrowserContext:
         context = await self.browser.new_context(locale="en-GB", **options)  # type: ignore[arg-type]
@@ -41,7 +42,14 @@ class People:
         page.on("dialog", lambda dialog: self.trouble.append(f"dialog: {dialog.message}"))
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
         page.on("console", lambda message: self.trouble.append(f"console: {message.text}") if message.type == "error" else None)
+        page.on("response", self._refusal)
         page.on("request", lambda request: None if self._ours(request.url) else self.trouble.append(f"request: {request.url}"))
+
+    async def _refusal(self, response: Response) -> None:
+        """A refused request also shows on the console, but not which one it was."""
+        if response.status >= 400:
+            body = await response.body()
+            self.refused.append(f"{response.status} {response.request.method} {response.url}: {body[:300]!r}")
 
     def _ours(self, address: str) -> bool:
         return address.startswith((self.url, self.url.replace("http", "ws", 1), "data:", "blob:"))

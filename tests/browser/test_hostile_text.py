@@ -31,16 +31,17 @@ async def open_conversation(people: People) -> tuple[Page, Page]:
 
 async def test_b31_b108_hostile_text_is_shown_as_it_is(people: People) -> None:
     inbox, shop = await open_conversation(people)
-    for text in HOSTILE:
+    for count, text in enumerate(HOSTILE, 1):
         await write_in_chat(shop, text)
         shown = inbox.get_by_role("log").locator("p, span, div").filter(has_text=text.replace("\u2028", " ").replace("\u2029", " ")[:12])
         await expect(shown.first).to_be_visible()
         await answer(inbox, f"you wrote {text}")
-        await expect(shop.get_by_role("log").get_by_text("you wrote").last).to_be_visible()
+        # An answer that crosses the next message would be refused: the agent has not seen it.
+        await expect(shop.get_by_role("log").get_by_text("you wrote")).to_have_count(count)
     for page in (inbox, shop):
         assert await page.get_by_role("log").locator("img[src='x'], script, svg[onload]").count() == 0
     assert await inbox.get_by_role("log").get_by_text("{{7*7}} ${7*7} %s {0.__class__}").count() >= 2
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_b31_a_hostile_name_is_shown_as_it_is(people: People) -> None:
@@ -51,7 +52,7 @@ async def test_b31_a_hostile_name_is_shown_as_it_is(people: People) -> None:
     await phone.get_by_role("button", name="Send", exact=True).click()
     await inbox.get_by_text("who am I").first.click()
     await expect(inbox.get_by_text('<img src=x onerror="alert(7)">').first).to_be_visible()
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_b106_only_honest_addresses_become_links(people: People) -> None:
@@ -89,7 +90,7 @@ async def test_b105_messages_from_other_windows_are_ignored(people: People) -> N
             await opened.wait_for_timeout(300)
             assert "fake" not in await opened.content()
             assert len(people.contexts) == 2
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_b107_the_inbox_cannot_be_framed(people: People) -> None:

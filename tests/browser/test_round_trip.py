@@ -37,7 +37,7 @@ async def test_web_chat_there_and_back_and_after_a_reload(people: People) -> Non
     await expect(log.get_by_text("Yes, two are left.")).to_be_visible()
     await write_in_chat(shop, "Thank you!")
     await expect(inbox.get_by_role("log").get_by_text("Thank you!")).to_be_visible()
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_an_answer_is_waiting_behind_the_closed_chat(people: People) -> None:
@@ -79,7 +79,7 @@ async def test_telegram_there_and_back_with_photo_and_edit(people: People) -> No
     await phone.get_by_role("button", name="Attach").click()
     await phone.get_by_role("menuitem").first.click()
     await expect(inbox.get_by_role("log").locator("img").first).to_be_visible()
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_the_inbox_by_keyboard_in_three_languages(people: People) -> None:

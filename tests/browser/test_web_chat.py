@@ -82,7 +82,7 @@ async def test_files_go_both_ways_with_thumbnails(people: People) -> None:
     await shop.get_by_role("button", name="Open chat").click()
     await is_shown(shop, ".line.mine .picture img")
     await is_shown(shop, ".line.theirs .picture img")
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_a_file_that_cannot_go_says_why(people: People) -> None:
@@ -121,7 +121,7 @@ async def test_a_picture_is_pasted(people: People) -> None:
     await shop.get_by_role("button", name="Send", exact=True).click()
     await expect(shop.locator(".line.mine .picture img")).to_have_count(2)
     await is_shown(shop, ".line.mine .picture img")
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_each_sees_the_other_typing(people: People) -> None:
@@ -147,7 +147,7 @@ async def test_each_sees_the_other_typing(people: People) -> None:
     await inbox.keyboard.press("Enter")
     await expect(inbox.get_by_role("log").get_by_text("secret")).to_be_visible()
     await expect(shop.get_by_text("Ada is typing…")).to_have_count(0)
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_where_websockets_are_blocked_the_chat_works_all_the_same(people: People) -> None:
@@ -214,7 +214,7 @@ async def test_two_tabs_are_one_chat(people: People) -> None:
         await expect(tab.get_by_role("log").get_by_text("from the left")).to_have_count(1)
         await expect(tab.get_by_role("log").get_by_text("from the right")).to_have_count(1)
         await is_shown(tab, ".line.mine .picture img")
-    assert people.trouble == []
+    assert people.trouble == [], people.refused
 
 
 async def test_the_agent_sees_where_it_began(people: People) -> None:

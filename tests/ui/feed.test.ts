@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { applyEvent, emptyState, placeMessage, putOwnMessage, type FeedState, type Viewer } from '../../gateway/ui/src/common/feed.ts';
+import { applyEvent, emptyState, fillThread, openThread, placeMessage, putOwnMessage, type FeedState, type Viewer } from '../../gateway/ui/src/common/feed.ts';
 import type { Conversation, Message } from '../../gateway/ui/src/common/types.ts';
 
 const viewer: Viewer = { id: 'agt_1', role: 'agent', queues: new Set(['que_1']) };
@@ -123,4 +123,16 @@ test('hostile and unknown frames do no harm', () => {
 test('messages stay in the order of their positions', () => {
   const items = placeMessage(placeMessage([message('b', 2)], message('c', 3)), message('a', 1));
   assert.deepEqual(items.map((item) => item.id), ['a', 'b', 'c']);
+});
+
+test('what comes while a thread is being fetched is not lost, and the snapshot wins over what it already holds', () => {
+  let state = openThread({ ...opened(), threads: new Map() }, 'cnv_1');
+  state = applyEvent(state, { type: 'message.changed', pos: 6, data: { message: message('msg_1', 5, 'older than the snapshot') } });
+  state = applyEvent(state, { type: 'message.added', pos: 8, data: { message: message('msg_2', 8) } });
+  state = applyEvent(state, { type: 'message.changed', pos: 9, data: { message: message('msg_1', 5, 'edited') } });
+  const filled = fillThread(state, 'cnv_1', { items: [message('msg_1', 5, 'snapshot')], asOf: 7, more: false });
+  assert.deepEqual(filled.threads.get('cnv_1')?.items.map((item) => item.parts[0]), [{ type: 'text', text: 'edited' }, { type: 'text', text: 'msg_2' }]);
+  assert.equal(filled.opening.size, 0);
+  const early = fillThread(openThread(opened(), 'cnv_1'), 'cnv_1', { items: [], asOf: 5, more: true });
+  assert.deepEqual(early.threads.get('cnv_1'), { items: [], asOf: 5, more: true });
 });

@@ -14,6 +14,8 @@ export interface Thread {
   /** Is there something before the first item? */
   readonly more: boolean;
 }
+/** What came by the feed while a thread was being fetched. */
+interface Arrival { readonly message: Message; readonly pos: number; readonly isNew: boolean }
 export interface Person { readonly customer: Customer; readonly identities: readonly KnownIdentity[] }
 export interface Viewer { readonly id: string; readonly role: Role; readonly queues: ReadonlySet<string> }
 
@@ -24,6 +26,8 @@ export interface FeedState {
   readonly conversations: ReadonlyMap<string, Held<Conversation>>;
   /** Only threads that were opened. */
   readonly threads: ReadonlyMap<string, Thread>;
+  /** Threads whose snapshot is on its way: it may be older than what the feed brings meanwhile. */
+  readonly opening: ReadonlyMap<string, readonly Arrival[]>;
   readonly people: ReadonlyMap<string, Person>;
   readonly agents: ReadonlyMap<string, Agent>;
   readonly queues: ReadonlyMap<string, Queue>;
@@ -38,8 +42,8 @@ type Data = Readonly<Record<string, unknown>>;
 
 export function emptyState(viewer: Viewer): FeedState {
   return {
-    pos: 0, viewer, conversations: new Map(), threads: new Map(), people: new Map(), agents: new Map(), queues: new Map(),
-    channels: new Map(), decisions: new Map(), resync: '',
+    pos: 0, viewer, conversations: new Map(), threads: new Map(), opening: new Map(), people: new Map(), agents: new Map(),
+    queues: new Map(), channels: new Map(), decisions: new Map(), resync: '',
   };
 }
 
@@ -95,10 +99,26 @@ export function putConversation(state: FeedState, next: Conversation, pos: numbe
 
 function putMessage(state: FeedState, message: Message, pos: number, isNew: boolean): FeedState {
   const thread = state.threads.get(message.conversation_id);
+  const opening = state.opening.get(message.conversation_id);
+  if (opening !== undefined) {
+    return { ...state, opening: put(state.opening, message.conversation_id, [...opening, { message, pos, isNew }]) };
+  }
   if (thread === undefined || pos <= thread.asOf) return state;
   const known = thread.items.some((item) => item.id === message.id);
   if (!known && !isNew) return state; // a change of something older than what is on the screen
   return { ...state, threads: put(state.threads, message.conversation_id, { ...thread, items: placeMessage(thread.items, message) }) };
+}
+
+/** From here on nothing of the conversation is missed until `fillThread`. */
+export function openThread(state: FeedState, conversation: string): FeedState {
+  return { ...state, opening: put(state.opening, conversation, []) };
+}
+
+/** Puts the snapshot that was fetched, and over it what came meanwhile. */
+export function fillThread(state: FeedState, conversation: string, thread: Thread): FeedState {
+  const arrived = state.opening.get(conversation) ?? [];
+  const filled = { ...state, opening: without(state.opening, conversation), threads: put(state.threads, conversation, thread) };
+  return arrived.reduce((now, { message, pos, isNew }) => putMessage(now, message, pos, isNew), filled);
 }
 
 /** A message that the viewer's own request returned; its feed event will replace it. */

@@ -1,27 +1,15 @@
 /** The open conversation: its thread, what the agent is writing, and the actions on it. */
-import { signal } from '@preact/signals';
+import { batch, signal } from '@preact/signals';
 
-import { putConversation, putOwnMessage, type Person } from '../common/feed.ts';
+import { fillThread, openThread, putConversation, putOwnMessage, type Person } from '../common/feed.ts';
 import { uuid } from '../common/ids.ts';
 import type { Conversation, Customer, Decision, KnownIdentity, Message, Part } from '../common/types.ts';
 import { ApiError, get, send, upload, type Page } from './api.ts';
+import type { Outgoing } from './outgoing.ts';
 import { complain, feed, selected, viewer } from './store.ts';
 import { t } from './texts.ts';
 
 const PAGE = 50;
-
-/** A reply that the gateway has not accepted yet. */
-export interface Outgoing {
-  readonly key: string;
-  readonly conversation: string;
-  readonly text: string;
-  readonly parts: readonly Part[];
-  readonly note: boolean;
-  /** Newest position the agent could see when they pressed send; 0 for notes. */
-  readonly guard: number;
-  readonly state: 'sending' | 'stale' | 'failed';
-  readonly problem: string;
-}
 
 export const outgoing = signal<readonly Outgoing[]>([]);
 export const others = signal<{ customer: string; items: readonly Conversation[] }>({ customer: '', items: [] });
@@ -65,10 +53,12 @@ export async function choose(id: string): Promise<void> {
 
 /** The newest lines of a conversation, and why it went where it is. */
 export async function loadThread(id: string): Promise<void> {
+  feed.value = openThread(feed.value, id);
   const [page] = await Promise.all([get<Page<Message>>(`/conversations/${id}/messages`, { limit: PAGE }), loadDecisions(id)]);
   if (feed.value.threads.has(id)) return; // asked twice
-  const threads = new Map(feed.value.threads).set(id, { items: page.items, asOf: page.as_of_pos, more: page.more ?? false });
-  feed.value = { ...feed.value, threads };
+  // Everything was fetched anew meanwhile: what came after this snapshot may be gone.
+  if (!feed.value.opening.has(id)) return loadThread(id);
+  feed.value = fillThread(feed.value, id, { items: page.items, asOf: page.as_of_pos, more: page.more ?? false });
 }
 
 export async function loadEarlier(id: string): Promise<void> {
@@ -136,13 +126,15 @@ export function takeBack(key: string): void {
 export async function deliver(item: Outgoing, guarded: boolean): Promise<void> {
   setOutgoing(item.key, { state: 'sending', problem: '' });
   const content = item.parts.length > 0 ? { parts: item.parts } : { text: item.text };
-  const body = { ...content, ...(item.note ? { note: true } : {}), ...(guarded && item.guard > 0 ? { if_last_pos: item.guard } : {}) };
+  const body = { ...content, ...(item.note ? { note: true } : {}), ...(guarded && !item.note && item.seen > 0 ? { if_last_pos: item.seen } : {}) };
   try {
     // A guarded and an unguarded try are different requests, so each has its own key; a repetition of either is harmless.
     const key = guarded ? item.key : `${item.key}-anyway`;
     const answer = await send<{ message: Message }>('POST', `/conversations/${item.conversation}/messages`, body, key);
-    feed.value = putOwnMessage(feed.value, answer.message);
-    setOutgoing(item.key, null);
+    batch(() => {
+      feed.value = putOwnMessage(feed.value, answer.message);
+      setOutgoing(item.key, null);
+    });
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) complain(error);
     const stale = error instanceof ApiError && error.code === 'stale';
@@ -157,8 +149,7 @@ function seenUpTo(conversation: string): number {
 }
 
 export function write(conversation: string, text: string, note: boolean): void {
-  const guard = note ? 0 : seenUpTo(conversation);
-  const item: Outgoing = { key: uuid(), conversation, text, parts: [], note, guard, state: 'sending', problem: '' };
+  const item: Outgoing = { key: uuid(), conversation, text, parts: [], note, seen: seenUpTo(conversation), state: 'sending', problem: '' };
   outgoing.value = [...outgoing.value, item];
   void deliver(item, true);
 }
@@ -169,7 +160,7 @@ export async function sendFile(conversation: string, file: File): Promise<void> 
     const stored = await upload(file);
     const kind = stored.mime.startsWith('image/') ? 'image' : 'file';
     const part: Part = { type: 'media', kind, ref: stored.id, mime: stored.mime, name: stored.name, size: stored.size };
-    const item: Outgoing = { key: uuid(), conversation, text: file.name, parts: [part], note: false, guard: seenUpTo(conversation), state: 'sending', problem: '' };
+    const item: Outgoing = { key: uuid(), conversation, text: file.name, parts: [part], note: false, seen: seenUpTo(conversation), state: 'sending', problem: '' };
     outgoing.value = [...outgoing.value, item];
     await deliver(item, true);
   } catch (error) {

@@ -8,7 +8,8 @@ import { customerName } from './bits.tsx';
 import { loadEarlier, loadThread, markRead, outgoing } from './conversation.ts';
 import { Icon } from './icons.tsx';
 import { Line, OutgoingLine } from './message.tsx';
-import { complain, feed } from './store.ts';
+import { unshown } from './outgoing.ts';
+import { complain, feed, viewer } from './store.ts';
 import { locale, t } from './texts.ts';
 import { typing } from './typing.ts';
 
@@ -36,7 +37,7 @@ export function Thread({ conversation }: { conversation: Conversation }): JSX.El
   const atEnd = useSignal(true);
   const lastTop = useRef(0);
   const thread = feed.value.threads.get(conversation.id);
-  const going = outgoing.value.filter((item) => item.conversation === conversation.id);
+  const going = unshown(outgoing.value.filter((item) => item.conversation === conversation.id), thread?.items ?? [], viewer.value.id);
   const writing = typing.value.has(conversation.id);
   const count = (thread?.items.length ?? 0) + going.length;
   const newest = thread?.items[thread.items.length - 1]?.id ?? '';

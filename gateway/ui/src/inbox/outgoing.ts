@@ -1,0 +1,37 @@
+/** A reply that the gateway has not answered for yet. */
+import type { Message, Part } from '../common/types.ts';
+
+export interface Outgoing {
+  readonly key: string;
+  readonly conversation: string;
+  readonly text: string;
+  readonly parts: readonly Part[];
+  readonly note: boolean;
+  /** Newest position the agent could see when they pressed send. */
+  readonly seen: number;
+  readonly state: 'sending' | 'stale' | 'failed';
+  readonly problem: string;
+}
+
+/**
+ * What has to be shown below the thread. The feed is often quicker than the answer to the request: what it brought already is
+ * not shown a second time. The n-th equal reply belongs to the n-th equal line.
+ */
+export function unshown(going: readonly Outgoing[], items: readonly Message[], author: string): readonly Outgoing[] {
+  const taken = new Set<string>();
+  return going.filter((item) => {
+    if (item.state !== 'sending') return true;
+    const line = items.find((message) => message.pos > item.seen && message.author.id === author && !taken.has(message.id) && says(message, item));
+    if (line !== undefined) taken.add(line.id);
+    return line === undefined;
+  });
+}
+
+function says(message: Message, item: Outgoing): boolean {
+  if ((message.kind === 'note') !== item.note || message.parts.length !== Math.max(item.parts.length, 1)) return false;
+  if (item.parts.length === 0) return message.parts[0]?.type === 'text' && message.parts[0].text.trim() === item.text.trim();
+  return item.parts.every((part, index) => {
+    const other = message.parts[index];
+    return part.type === 'media' && other?.type === 'media' && (other.stored === part.ref || other.ref === part.ref);
+  });
+}
