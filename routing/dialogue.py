@@ -9,6 +9,7 @@ from msgspec import structs
 
 from connectors.content import Choices, Media, Template, Text
 from connectors.event import Status
+from routing.announce import partition
 from routing.command import (
     Accept,
     Actor,
@@ -90,6 +91,7 @@ def _reply(command: Reply, conversation: Conversation, snapshot: Snapshot, rules
         next_at=now,
         expires_at=now + rules.reply_life,
         accepted_at=now,
+        partition=partition(conversation.channel, conversation.identity),
     )
     return [
         *effects,

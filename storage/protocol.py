@@ -4,12 +4,13 @@ All methods of a transaction are ``async`` so that one router serves both engine
 thread runs the whole function at once. So a function given to ``transact`` or ``view`` awaits nothing but its transaction.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 from connectors.event import Instant
-from connectors.identity import Identity
+from connectors.identity import PARTITIONS, Identity
 from storage.access import Credential, SavedReply, Scope
 from storage.record import (
     Agent,
@@ -24,6 +25,7 @@ from storage.record import (
     KnownIdentity,
     MediaJob,
     Message,
+    Node,
     OutboxItem,
     Queue,
     Recorded,
@@ -34,7 +36,11 @@ from storage.record import (
 T = TypeVar("T")
 
 #: The "partition" that means the whole stream.
-WHOLE = -1
+WHOLE: Final = -1
+EVERY_PARTITION: Final = frozenset(range(PARTITIONS))
+
+#: (consumer, partition): something that one node at a time may do.
+Duty = tuple[str, int]
 
 
 class Stream(Protocol):
@@ -46,14 +52,17 @@ class Stream(Protocol):
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         """Up to ``limit`` events after ``after``, in order; ``WHOLE`` reads all partitions."""
 
-    async def head(self) -> int:
-        """``pos`` of the newest event; 0 for an empty stream."""
+    async def head(self, partition: int = WHOLE) -> int:
+        """``pos`` of the newest event, of all or of one partition; 0 if there is none."""
 
     async def cursor(self, consumer: str, partition: int) -> int:
         """Where a reader stands; 0 if it never read."""
 
     async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
         """Compare-and-set of a reader's cursor and lease epoch. Raises Conflict, which rolls the transaction back."""
+
+    async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
+        """Raises Conflict unless the leases of these partitions have these epochs; nobody can take them before the commit."""
 
     async def count(self, type_: str, channel: str = "") -> int:
         """How many events of one type, of one channel or all: for reconciliation, not for every request."""
@@ -230,17 +239,19 @@ class Outbox(Protocol):
 
     async def get(self, message_id: str) -> OutboxItem | None: ...
 
-    async def claim(self, now: datetime, limit: int, paused: frozenset[str]) -> list[OutboxItem]:
-        """Make due items ``sending`` and begin an attempt for each, oldest accepted first, at most one per conversation (none while another
-        of the conversation is under way or waits for its retry), none of paused channels. Commit before calling the provider."""
+    async def claim(
+        self, now: datetime, limit: int, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+    ) -> list[OutboxItem]:
+        """Make due items of these partitions ``sending`` and begin an attempt for each, oldest accepted first, at most one per conversation
+        (none while another of the conversation is under way or waits for its retry), none of paused channels. Commit before calling."""
 
     async def update(self, item: OutboxItem) -> None:
         """Replace the item; one in a terminal status leaves the waiting part."""
 
-    async def under_way(self) -> list[OutboxItem]:
-        """Items in ``sending``: after a restart their outcome is unknown."""
+    async def under_way(self, partitions: Collection[int] = EVERY_PARTITION) -> list[OutboxItem]:
+        """Items in ``sending``: once their sender is gone their outcome is unknown."""
 
-    async def next_due(self, paused: frozenset[str]) -> Instant | None:
+    async def next_due(self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION) -> Instant | None:
         """When the next item can be claimed; None if nothing waits."""
 
     async def expired(self, now: datetime, limit: int) -> list[OutboxItem]:
@@ -286,6 +297,16 @@ class Requests(Protocol):
         """Remove those older than ``before``; returns how many."""
 
 
+class Settings(Protocol):
+    """What all nodes must agree on and no configuration says, by name: the secret key, why sending is held."""
+
+    async def get(self, name: str) -> str:
+        """Empty if it was never put."""
+
+    async def put(self, name: str, value: str) -> None:
+        """Insert or replace; an empty value removes it."""
+
+
 class Transaction(Protocol):
     """All nouns within one transaction. Within a ``view`` writing raises StorageError."""
 
@@ -316,9 +337,30 @@ class Transaction(Protocol):
     @property
     def requests(self) -> Requests: ...
 
+    @property
+    def settings(self) -> Settings: ...
+
+
+class Vault(Protocol):
+    """Bytes of files, where several nodes have to reach them: kept by the hash of their content."""
+
+    async def put(self, sha256: str, source: Path) -> None:
+        """Keep a copy of the file; returns when it is durable. The same content twice is no error."""
+
+    async def fetch(self, sha256: str, target: Path) -> bool:
+        """Write the bytes to ``target``; False if there are none of this hash."""
+
 
 class Store(Protocol):
     """A database, open."""
+
+    @property
+    def shared(self) -> bool:
+        """May several processes have it open? If not, whoever has it open owns every duty, and needs no lease."""
+
+    @property
+    def vault(self) -> Vault | None:
+        """Where files are kept, if not in a folder of this machine."""
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` alone and all-or-nothing; return when its writes are durable. Whatever ``work`` raises rolls back and comes out."""
@@ -335,14 +377,17 @@ class Store(Protocol):
     async def wait(self, partition: int, after: int, seconds: float) -> None:
         """Return when there may be something after ``after``, or after ``seconds``: a hint, nothing more."""
 
-    async def lease(self, consumer: str, partition: int, owner: str, ttl: float) -> int | None:
-        """Become the only reader of a partition; returns the epoch, or None while somebody else is. Time is the database's."""
+    async def lease(self, owner: str, duties: Collection[Duty], ttl: float) -> dict[Duty, int]:
+        """Take or prolong those that nobody else has, for ``ttl`` seconds by the database's clock; returns what is had, with epochs.
 
-    async def renew(self, consumer: str, partition: int, owner: str, epoch: int, ttl: float) -> bool:
-        """Stay it. False if it was lost."""
+        An epoch that has grown since the last call tells that the duty was lost in between, to oneself or to another.
+        """
 
-    async def release(self, consumer: str, partition: int, owner: str, epoch: int) -> None:
-        """Stop being it; a no-op if it was lost already."""
+    async def release(self, owner: str, held: Mapping[Duty, int]) -> None:
+        """Let the next one in at once; what was lost already stays as it is."""
+
+    async def beat(self, node: Node, ttl: float) -> list[Node]:
+        """Be known as running for ``ttl`` seconds; returns all that are, by id. With ``ttl`` 0: no longer."""
 
     async def check(self) -> list[str]:
         """What is wrong with this database, one line each, for ``doctor``; empty when all is well."""

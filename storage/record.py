@@ -113,6 +113,18 @@ class Duplicate(Struct, frozen=True):
     pos: int
 
 
+class Node(Struct, frozen=True, kw_only=True):
+    """One running process of the gateway."""
+
+    #: Unique among those that run at the same time.
+    id: str
+    #: What it does: ``edge``, ``router``, ``sender``.
+    roles: tuple[str, ...]
+    since: Instant
+    #: Of the program.
+    version: str = ""
+
+
 # --- people ------------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +284,8 @@ class OutboxItem(Struct, frozen=True, kw_only=True):
     #: Not after: then it expires.
     expires_at: Instant
     accepted_at: Instant
+    #: That of its conversation: whoever owns it sends it.
+    partition: int = 0
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

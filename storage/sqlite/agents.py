@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Final
 
 from storage.access import Credential
+from storage.codec import Row, build, instant, instant_or_none, micros, micros_or_none
 from storage.errors import NotFound
 from storage.record import Agent, Presence, Role
-from storage.sqlite.codec import Row, build, instant, instant_or_none, micros, micros_or_none
 from storage.sqlite.connection import Sql
 
 _NAMES: Final = ("id", "name", "email", "role", "created_at", "presence", "capacity", "disabled", "last_assigned_at")

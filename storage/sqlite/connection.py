@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import apsw
 
+from storage.codec import HALF_SURROGATE, Row, Value
 from storage.errors import Conflict, SchemaError, StorageError, Unavailable
-from storage.sqlite.codec import HALF_SURROGATE, Row, Value
 
 #: The first version without the WAL-reset bug that could damage a database with several connections (sqlite.org/wal.html, read 2026-11).
 OLDEST_SQLITE: Final = (3, 51, 3)

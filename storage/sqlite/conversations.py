@@ -7,9 +7,9 @@ from typing import Final
 
 from connectors.identity import Identity
 from storage.access import Scope
+from storage.codec import Row, instant, instant_or_none, marks, micros, micros_or_none
 from storage.errors import Conflict, NotFound
 from storage.record import Conversation, State
-from storage.sqlite.codec import Row, instant, instant_or_none, marks, micros, micros_or_none
 from storage.sqlite.connection import Sql
 from storage.sqlite.scope import scope_sql
 

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from connectors.identity import Evidence, Identity
+from storage.codec import Row, build, encode, instant, micros
 from storage.errors import NotFound
 from storage.record import Customer, KnownIdentity
-from storage.sqlite.codec import Row, build, encode, instant, micros
 from storage.sqlite.connection import Sql
 
 _IDENTITY: Final = "scheme, scope, value, customer_id, evidence, since, name, opted_out"

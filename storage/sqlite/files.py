@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Final
 
+from storage.codec import instant, micros
 from storage.record import MediaJob, StoredFile
-from storage.sqlite.codec import instant, micros
 from storage.sqlite.connection import Sql
 
 _JOB: Final = ("id", "channel", "message_id", "part", "ref", "attempts", "next_at")

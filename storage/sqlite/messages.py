@@ -6,9 +6,9 @@ from typing import Final
 
 from connectors.event import Status
 from storage.access import Scope
+from storage.codec import Row, build, decode_parts, decode_reactions, encode, instant, instant_or_none, marks, micros, micros_or_none
 from storage.errors import Conflict, NotFound
 from storage.record import Author, AuthorKind, Message, MessageKind
-from storage.sqlite.codec import Row, build, decode_parts, decode_reactions, encode, instant, instant_or_none, marks, micros, micros_or_none
 from storage.sqlite.connection import Sql
 from storage.sqlite.scope import history_sql
 

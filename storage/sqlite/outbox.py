@@ -7,9 +7,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from connectors.event import Status
+from connectors.identity import PARTITIONS
+from storage.codec import Row, decode_parts, encode, instant, instant_or_none, marks, micros, micros_or_none
 from storage.errors import Conflict, NotFound
+from storage.protocol import EVERY_PARTITION
 from storage.record import Attempt, OutboxItem
-from storage.sqlite.codec import Row, decode_parts, encode, instant, instant_or_none, marks, micros, micros_or_none
 from storage.sqlite.connection import Sql
 
 FINISHED: Final = frozenset({Status.SENT, Status.DELIVERED, Status.READ, Status.FAILED, Status.EXPIRED})
@@ -28,6 +30,7 @@ _NAMES: Final = (
     "expires_at",
     "accepted_at",
     "parts",
+    "partition",
 )
 _COLUMNS: Final = ", ".join(f"o.{name}" for name in _NAMES)
 #: The oldest unfinished item of its conversation, and nothing of the conversation is on its way.
@@ -54,6 +57,7 @@ def _row(item: OutboxItem) -> Row:
         micros(item.expires_at),
         micros(item.accepted_at),
         encode(item.parts),
+        item.partition,
     )
 
 
@@ -72,11 +76,21 @@ def _item(row: Row) -> OutboxItem:
         expires_at=instant(row[11]),
         accepted_at=instant(row[12]),
         parts=decode_parts(row[13]),
+        partition=row[14],
     )
 
 
 def _not_paused(paused: Collection[str]) -> str:
     return f"o.channel NOT IN ({marks(list(paused))})"
+
+
+def _among(partitions: Collection[int]) -> str:
+    """A condition for SQLite: none at all if all are meant, which is so wherever one process sends everything."""
+    return "TRUE" if len(partitions) == PARTITIONS else f"o.partition IN ({marks(_values(partitions))})"
+
+
+def _values(partitions: Collection[int]) -> tuple[int, ...]:
+    return () if len(partitions) == PARTITIONS else tuple(sorted(partitions))
 
 
 class SqliteOutbox:
@@ -92,12 +106,15 @@ class SqliteOutbox:
     async def get(self, message_id: str) -> OutboxItem | None:
         return next(iter(self._all("WHERE o.message_id = ?", (message_id,))), None)
 
-    async def claim(self, now: datetime, limit: int, paused: frozenset[str]) -> list[OutboxItem]:
+    async def claim(
+        self, now: datetime, limit: int, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+    ) -> list[OutboxItem]:
         time = micros(now)
         # The plus signs here and below keep SQLite from choosing an index that would walk through more than what is due.
         due = self._all(
-            f"WHERE o.next_at <= ? AND +o.expires_at > ? AND {_not_paused(paused)} AND {_NEXT_OF_CONVERSATION} ORDER BY o.seq LIMIT ?",
-            (time, time, *paused, limit),
+            f"WHERE o.next_at <= ? AND +o.expires_at > ? AND {_not_paused(paused)} AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
+            " ORDER BY o.seq LIMIT ?",
+            (time, time, *paused, *_values(partitions), limit),
         )
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
         with self._sql.savepoint():
@@ -117,13 +134,14 @@ class SqliteOutbox:
         if not changed:
             raise NotFound(f"the outbox has no reply {item.message_id}")
 
-    async def under_way(self) -> list[OutboxItem]:
-        return self._all("WHERE o.status = 'sending' AND o.finished = 0 ORDER BY +o.seq", ())
+    async def under_way(self, partitions: Collection[int] = EVERY_PARTITION) -> list[OutboxItem]:
+        return self._all(f"WHERE o.status = 'sending' AND o.finished = 0 AND {_among(partitions)} ORDER BY +o.seq", _values(partitions))
 
-    async def next_due(self, paused: frozenset[str]) -> datetime | None:
+    async def next_due(self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION) -> datetime | None:
         row = self._sql.row(
-            f"SELECT o.next_at FROM outbox o WHERE {_not_paused(paused)} AND {_NEXT_OF_CONVERSATION} ORDER BY o.next_at LIMIT 1",
-            tuple(paused),
+            f"SELECT o.next_at FROM outbox o WHERE {_not_paused(paused)} AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
+            " ORDER BY o.next_at LIMIT 1",
+            (*paused, *_values(partitions)),
         )
         return None if row is None else instant(row[0])
 

@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from storage.codec import Row, build, decode_candidates, encode, instant, micros
 from storage.errors import Conflict
 from storage.record import AgentLoad, Decision, Queue
 from storage.sqlite.agents import AGENT, agent_of
-from storage.sqlite.codec import Row, build, decode_candidates, encode, instant, micros
 from storage.sqlite.connection import Sql
 
 _SELECT: Final = "SELECT id, name, created_at, is_default FROM queue"

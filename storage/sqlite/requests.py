@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from storage.access import SavedReply
+from storage.codec import instant, micros
 from storage.errors import NotFound
-from storage.sqlite.codec import instant, micros
 from storage.sqlite.connection import Sql
 
 

@@ -7,10 +7,10 @@ from typing import Final
 
 import apsw
 
+from storage.codec import micros
 from storage.errors import SchemaError, StorageError
 from storage.ids import derive_id
 from storage.migrate import Migration, load_migrations, pending
-from storage.sqlite.codec import micros
 from storage.sqlite.connection import APPLICATION_ID, Sql, translate
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

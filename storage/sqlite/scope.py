@@ -3,7 +3,7 @@
 from typing import Final
 
 from storage.access import EVERY_QUEUE, Scope
-from storage.sqlite.codec import marks
+from storage.codec import marks
 
 _IDENTITY: Final = "c.scheme || ':' || c.scope || ':' || c.value"
 

@@ -1,13 +1,13 @@
 """The store on SQLite: one writer thread, a few readers, one event loop that they answer to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from storage.errors import Unavailable
-from storage.protocol import WHOLE, Transaction
-from storage.record import Appended, Duplicate, Entry, Recorded
+from storage.protocol import WHOLE, Duty, Transaction
+from storage.record import Appended, Duplicate, Entry, Node, Recorded
 from storage.sqlite import lease
 from storage.sqlite.connection import Database, Sql
 from storage.sqlite.doctor import examine
@@ -25,6 +25,10 @@ QUEUE_BOUND: Final = 10_000
 
 class SqliteStore:
     """``storage.protocol.Store``. Made by ``storage.sqlite.open_sqlite``; used from the event loop it was made in."""
+
+    #: One process has the file open, and files of people lie beside it.
+    shared: Final = False
+    vault: Final = None
 
     def __init__(
         self,
@@ -72,16 +76,16 @@ class SqliteStore:
         finally:
             self._waiters.pop(waiter, None)
 
-    async def lease(self, consumer: str, partition: int, owner: str, ttl: float) -> int | None:
-        epoch: int | None = await self._write(lambda transaction: lease.take(transaction.sql, consumer, partition, owner, ttl))
-        return epoch
+    async def lease(self, owner: str, duties: Collection[Duty], ttl: float) -> dict[Duty, int]:
+        held: dict[Duty, int] = await self._write(lambda transaction: lease.take(transaction.sql, owner, duties, ttl))
+        return held
 
-    async def renew(self, consumer: str, partition: int, owner: str, epoch: int, ttl: float) -> bool:
-        kept: bool = await self._write(lambda transaction: lease.renew(transaction.sql, (consumer, partition, owner, epoch), ttl))
-        return kept
+    async def release(self, owner: str, held: Mapping[Duty, int]) -> None:
+        await self._write(lambda transaction: lease.release(transaction.sql, owner, held))
 
-    async def release(self, consumer: str, partition: int, owner: str, epoch: int) -> None:
-        await self._write(lambda transaction: lease.release(transaction.sql, (consumer, partition, owner, epoch)))
+    async def beat(self, node: Node, ttl: float) -> list[Node]:
+        nodes: list[Node] = await self._write(lambda transaction: lease.beat(transaction.sql, node, ttl))
+        return nodes
 
     async def check(self) -> list[str]:
         problems: list[str] = await self._view(lambda transaction: examine(transaction.sql))

@@ -1,13 +1,13 @@
 """The one stream: appending, reading, cursors."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
+from storage.codec import Row, decode_names, encode, instant, marks, micros
 from storage.errors import Conflict, StorageError
 from storage.protocol import WHOLE
 from storage.record import Appended, Duplicate, Entry, Recorded
-from storage.sqlite.codec import Row, decode_names, encode, instant, marks, micros
 from storage.sqlite.connection import Sql
 
 QUARANTINED: Final = "payload.quarantined"
@@ -197,7 +197,10 @@ class SqliteStream:
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         return read(self._sql, partition, after, limit)
 
-    async def head(self) -> int:
+    async def head(self, partition: int = WHOLE) -> int:
+        if partition != WHOLE:
+            row = self._sql.row("SELECT pos FROM head WHERE partition = ?", (partition,))
+            return 0 if row is None else int(row[0])
         return int(self._sql.rows("SELECT coalesce(max(pos), 0) FROM event")[0][0])
 
     async def cursor(self, consumer: str, partition: int) -> int:
@@ -206,9 +209,7 @@ class SqliteStream:
 
     async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
         if epoch:
-            lease = self._sql.row("SELECT epoch FROM lease WHERE consumer = ? AND partition = ?", (consumer, partition))
-            if lease is None or lease[0] != epoch:
-                raise Conflict(f"{consumer} of partition {partition} has lost its lease (epoch {epoch}): another reader goes on")
+            await self.guard(consumer, {partition: epoch})
         if old == 0:
             changed = self._sql.run(
                 "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT (consumer, partition) DO UPDATE SET pos = excluded.pos WHERE pos = 0",
@@ -220,6 +221,12 @@ class SqliteStream:
             )
         if not changed:
             raise Conflict(f"the cursor of {consumer} in partition {partition} is no longer at {old}: another reader moved it")
+
+    async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
+        for partition, epoch in epochs.items():
+            lease = self._sql.row("SELECT epoch FROM lease WHERE consumer = ? AND partition = ?", (consumer, partition))
+            if lease is None or lease[0] != epoch:
+                raise Conflict(f"{consumer} of partition {partition} has lost its lease (epoch {epoch}): another goes on")
 
     async def count(self, type_: str, channel: str = "") -> int:
         if channel:

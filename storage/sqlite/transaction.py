@@ -14,6 +14,7 @@ from storage.sqlite.messages import SqliteMessages
 from storage.sqlite.outbox import SqliteOutbox
 from storage.sqlite.queues import SqliteQueues
 from storage.sqlite.requests import SqliteRequests
+from storage.sqlite.settings import SqliteSettings
 from storage.sqlite.stream import Heads, SqliteStream
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class SqliteTransaction:
         self.outbox = SqliteOutbox(sql)
         self.files = SqliteFiles(sql)
         self.requests = SqliteRequests(sql)
+        self.settings = SqliteSettings(sql)
 
 
 def run_at_once(work: Callable[[Transaction], Awaitable[T]], transaction: Transaction) -> T:

@@ -59,6 +59,19 @@ async def test_replies_of_a_conversation_go_one_by_one_in_order(store: Store) ->
     assert await _claim(store) == []
 
 
+async def test_only_the_owner_of_a_partition_sends(store: Store) -> None:
+    await _put(store, item(1, partition=3), item(2, conversation_id="cnv_2", partition=4))
+    assert (await store.view(lambda tx: tx.outbox.get("msg_1"))).partition == 3  # type: ignore[union-attr]
+    assert await store.view(lambda tx: tx.outbox.next_due(_NONE, {5})) is None
+    assert await store.view(lambda tx: tx.outbox.next_due(_NONE, {4, 5})) == NOW
+    assert await store.transact(lambda tx: tx.outbox.claim(NOW, 10, _NONE, ())) == []
+    (claimed,) = await store.transact(lambda tx: tx.outbox.claim(NOW, 10, _NONE, {4, 5}))
+    assert claimed.message_id == "msg_2"
+    assert await store.view(lambda tx: tx.outbox.under_way({3})) == []
+    assert await store.view(lambda tx: tx.outbox.under_way({4})) == [claimed]
+    assert await _claim(store) == ["msg_1"]
+
+
 async def test_one_that_waits_for_its_retry_holds_those_behind_it(store: Store) -> None:
     await _put(store, item(1), item(2))
     assert await _claim(store) == ["msg_1"]

@@ -184,3 +184,14 @@ async def test_idempotency_keys(store: Store) -> None:
             await requests.finish("agt_9", "k", 200, b"")
 
     await store.transact(work)
+
+
+async def test_settings_are_kept_by_name(store: Store) -> None:
+    assert await store.view(lambda tx: tx.settings.get("secret_key")) == ""
+    await store.transact(lambda tx: tx.settings.put("secret_key", "one"))
+    await store.transact(lambda tx: tx.settings.put("other", "ключ"))
+    await store.transact(lambda tx: tx.settings.put("secret_key", "two"))
+    assert await store.view(lambda tx: tx.settings.get("secret_key")) == "two"
+    assert await store.view(lambda tx: tx.settings.get("other")) == "ключ"
+    await store.transact(lambda tx: tx.settings.put("other", ""))
+    assert await store.view(lambda tx: tx.settings.get("other")) == ""

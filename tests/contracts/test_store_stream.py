@@ -7,10 +7,11 @@ from contextlib import nullcontext
 from time import monotonic
 
 import pytest
+from msgspec.structs import replace
 
 from storage.errors import Conflict, StorageError
 from storage.protocol import WHOLE, Store, Transaction
-from storage.record import Appended, Duplicate, Entry, Recorded
+from storage.record import Appended, Duplicate, Entry, Node, Recorded
 from tests.support.rows import NOW, after, entry
 
 
@@ -170,36 +171,63 @@ async def test_a_cursor_moves_only_from_where_it_is(store: Store) -> None:
         with pytest.raises(Conflict, match="cursor"):
             await advance(old, new)
     await advance(5, 9)
+    assert await store.view(lambda tx: tx.stream.head(11)) == 0
     assert await store.view(lambda tx: tx.stream.cursor("router", 3)) == 9
     assert await store.view(lambda tx: tx.stream.cursor("router", 4)) == 0
     assert await store.view(lambda tx: tx.stream.head()) == 2  # what was appended beside a refused move is gone
 
 
 async def test_a_reader_who_lost_the_lease_commits_nothing(store: Store) -> None:
-    first = await store.lease("router", 1, "a", 60)
-    assert first is not None
+    duty = ("router", 1)
+    first = (await store.lease("a", [duty], 60))[duty]
     await store.transact(lambda tx: tx.stream.advance("router", 1, 0, 1, first))
-    assert await store.lease("router", 1, "b", 60) is None
-    assert await store.lease("router", 2, "b", 60) is not None
-    await store.release("router", 1, "a", first)
-    second = await store.lease("router", 1, "b", 60)
-    assert second is not None
+    assert await store.lease("b", [duty, ("router", 2)], 60) == {("router", 2): 1}
+    await store.release("a", {duty: first})
+    second = (await store.lease("b", [duty], 60))[duty]
     assert second > first
-    with pytest.raises(Conflict, match="lease"):
-        await store.transact(lambda tx: tx.stream.advance("router", 1, 1, 2, first))
+    for attempt in (
+        lambda tx: tx.stream.advance("router", 1, 1, 2, first),
+        lambda tx: tx.stream.guard("router", {1: first}),
+        lambda tx: tx.stream.guard("router", {2: 1, 3: 1}),
+    ):
+        with pytest.raises(Conflict, match="lease"):
+            await store.transact(attempt)
     await store.transact(lambda tx: tx.stream.advance("router", 1, 1, 2, second))
-    assert await store.renew("router", 1, "a", first, 60) is False
-    await store.release("router", 1, "a", first)  # a no-op: it is another's
-    assert await store.renew("router", 1, "b", second, 60) is True
+    await store.transact(lambda tx: tx.stream.guard("router", {1: second, 2: 1}))
+    assert await store.lease("a", [duty], 60) == {}
+    await store.release("a", {duty: first})  # a no-op: it is another's
+    assert await store.lease("b", [duty], 60) == {duty: second}
 
 
 async def test_a_lease_ends_by_itself(store: Store) -> None:
-    first = await store.lease("router", 1, "a", 0.02)
-    assert await store.lease("router", 1, "a", 0.02) in {first, (first or 0) + 1}
+    duty = ("router", 1)
+    first = (await store.lease("a", [duty], 0.02))[duty]
+    assert (await store.lease("a", [duty], 0.02))[duty] in {first, first + 1}
     deadline = monotonic() + 10
-    while (second := await store.lease("router", 1, "b", 60)) is None:
+    while not (held := await store.lease("b", [duty], 60)):
         assert monotonic() < deadline
-    assert second > (first or 0)
+    assert held[duty] > first
+
+
+async def test_many_leases_at_once(store: Store) -> None:
+    """A node asks for all of its duties in one go; each is decided by itself."""
+    every = [("router", number) for number in range(16)] + [("tick", 0)]
+    mine = await store.lease("a", every[::2], 60)
+    others = await store.lease("b", every, 60)
+    assert set(mine) | set(others) == set(every)
+    assert not set(mine) & set(others)
+    assert await store.lease("a", [], 60) == {}
+    await store.release("b", others)
+    assert set(await store.lease("a", every, 60)) == set(every)
+
+
+async def test_which_nodes_run(store: Store) -> None:
+    one, two = (Node(id=name, roles=("edge", "router"), since=NOW, version="1.0") for name in ("one", "two"))
+    assert await store.beat(one, 60) == [one]
+    assert await store.beat(two, 60) == [one, two]
+    assert await store.beat(two, 0) == [one]
+    changed = replace(one, roles=("sender",))
+    assert await store.beat(changed, 60) == [changed]
 
 
 async def test_counting(store: Store) -> None:
