@@ -3,6 +3,7 @@
     StorageError
     ├── NotFound         no such row
     ├── Conflict         a constraint or an expected value says no; nothing was written
+    │   └── Superseded   another node does this now; nothing was written
     ├── Unavailable      the database cannot be written or read now; nothing was written, try again
     └── SchemaError      the database is not ours, is newer, or its file is damaged: refuse to start
 
@@ -20,6 +21,10 @@ class NotFound(StorageError):
 
 class Conflict(StorageError):
     """A constraint or an expected value says no; nothing was written."""
+
+
+class Superseded(Conflict):
+    """Another node has the duty now, or has moved the cursor; nothing was written. Leave it to them."""
 
 
 class Unavailable(StorageError):

@@ -55,14 +55,17 @@ class Stream(Protocol):
     async def head(self, partition: int = WHOLE) -> int:
         """``pos`` of the newest event, of all or of one partition; 0 if there is none."""
 
+    async def heads(self) -> dict[int, int]:
+        """``head`` of each partition that has any events."""
+
     async def cursor(self, consumer: str, partition: int) -> int:
         """Where a reader stands; 0 if it never read."""
 
     async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
-        """Compare-and-set of a reader's cursor and lease epoch. Raises Conflict, which rolls the transaction back."""
+        """Compare-and-set of a reader's cursor and lease epoch. Raises Superseded, which rolls the transaction back."""
 
     async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
-        """Raises Conflict unless the leases of these partitions have these epochs; nobody can take them before the commit."""
+        """Raises Superseded unless the leases of these partitions have these epochs; nobody can take them before the commit."""
 
     async def count(self, type_: str, channel: str = "") -> int:
         """How many events of one type, of one channel or all: for reconciliation, not for every request."""
@@ -372,7 +375,7 @@ class Store(Protocol):
         """Append and return when durable; calls that come together share one commit."""
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
-        """Read the stream, see ``Stream.read``."""
+        """Read the stream, see ``Stream.read``; may give fewer than there are, but none only at the end."""
 
     async def wait(self, partition: int, after: int, seconds: float) -> None:
         """Return when there may be something after ``after``, or after ``seconds``: a hint, nothing more."""

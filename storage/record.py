@@ -113,6 +113,12 @@ class Duplicate(Struct, frozen=True):
     pos: int
 
 
+class Spooled(Struct, frozen=True):
+    """The event is durable on this node alone and will be appended when the database is back; ``seq`` is its place in the node's spool."""
+
+    seq: int
+
+
 class Node(Struct, frozen=True, kw_only=True):
     """One running process of the gateway."""
 

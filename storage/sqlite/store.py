@@ -72,7 +72,8 @@ class SqliteStore:
         self._waiters[waiter] = (partition, after)
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiter, seconds)
+                async with asyncio.timeout(seconds):
+                    await waiter
         finally:
             self._waiters.pop(waiter, None)
 

@@ -1,11 +1,11 @@
 """The one stream: appending, reading, cursors."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from storage.codec import Row, decode_names, encode, instant, marks, micros
-from storage.errors import Conflict, StorageError
+from storage.dedup import dedup_hash, next_hash
+from storage.errors import StorageError, Superseded
 from storage.protocol import WHOLE
 from storage.record import Appended, Duplicate, Entry, Recorded
 from storage.sqlite.connection import Sql
@@ -15,7 +15,6 @@ _EVENT: Final = "pos, prev_pos, partition, at, type, channel, key, conversation,
 _EVENT_MARKS: Final = f"({marks(range(13))})"
 #: Rows per statement. A few fixed sizes, so that the driver's cache of prepared statements always hits.
 _CHUNKS: Final = (64, 16, 4, 1)
-_HASHES: Final = 2**63
 
 Outcome = Appended | Duplicate
 T = TypeVar("T")
@@ -39,12 +38,6 @@ class Heads:
     def forget(self) -> None:
         """After any rollback: what was counted up is not true."""
         self._known = False
-
-
-def dedup_hash(channel: str, key: str) -> int:
-    """64 bits of (channel, key), signed as SQLite wants them."""
-    text = f"{len(channel)}:{channel}{key}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), signed=True)
 
 
 def append(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Outcome]:
@@ -105,7 +98,7 @@ def _take_hash(sql: Sql, entry: Entry, number: int, pos: int, new: dict[int, Ent
             other = sql.rows("SELECT channel, key FROM event WHERE pos = ?", (holder,))[0]
         if other == (entry.channel, entry.key):
             return holder
-        number = number + 1 if number + 1 < _HASHES else -_HASHES
+        number = next_hash(number)
     return None
 
 
@@ -203,6 +196,9 @@ class SqliteStream:
             return 0 if row is None else int(row[0])
         return int(self._sql.rows("SELECT coalesce(max(pos), 0) FROM event")[0][0])
 
+    async def heads(self) -> dict[int, int]:
+        return dict(self._sql.rows("SELECT partition, pos FROM head"))
+
     async def cursor(self, consumer: str, partition: int) -> int:
         row = self._sql.row("SELECT pos FROM cursor WHERE consumer = ? AND partition = ?", (consumer, partition))
         return 0 if row is None else int(row[0])
@@ -220,13 +216,13 @@ class SqliteStream:
                 "UPDATE cursor SET pos = ? WHERE consumer = ? AND partition = ? AND pos = ?", (new, consumer, partition, old)
             )
         if not changed:
-            raise Conflict(f"the cursor of {consumer} in partition {partition} is no longer at {old}: another reader moved it")
+            raise Superseded(f"the cursor of {consumer} in partition {partition} is no longer at {old}: another reader moved it")
 
     async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
         for partition, epoch in epochs.items():
             lease = self._sql.row("SELECT epoch FROM lease WHERE consumer = ? AND partition = ?", (consumer, partition))
             if lease is None or lease[0] != epoch:
-                raise Conflict(f"{consumer} of partition {partition} has lost its lease (epoch {epoch}): another goes on")
+                raise Superseded(f"{consumer} of partition {partition} has lost its lease (epoch {epoch}): another goes on")
 
     async def count(self, type_: str, channel: str = "") -> int:
         if channel:

@@ -7,10 +7,10 @@ import apsw
 import pytest
 
 from storage.codec import instant, micros
+from storage.dedup import dedup_hash
 from storage.protocol import WHOLE, Store, Transaction
 from storage.record import Appended, Duplicate
 from storage.sqlite.store import SqliteStore
-from storage.sqlite.stream import dedup_hash
 from tests.support.rows import NOW, entry, item
 
 

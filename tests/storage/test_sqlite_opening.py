@@ -173,7 +173,7 @@ async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         await open_store(f"sqlite://{tmp_path}/missing/sportello.db")
 
 
-@pytest.mark.parametrize("url", ["", "postgres://host/db", "sqlite://relative/path", "sqlite:///", "sqlite:///a?b=c"])
+@pytest.mark.parametrize("url", ["", "mysql://host/db", "sqlite://relative/path", "sqlite:///", "sqlite:///a?b=c"])
 async def test_urls_that_name_no_database(url: str) -> None:
     with pytest.raises(StorageError, match="sqlite:///"):
         await open_store(url)

@@ -1,0 +1,164 @@
+"""Conversations: the inbox's rows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+from connectors.identity import Identity
+from storage.access import Scope
+from storage.codec import Row, instant, instant_or_none, marks, micros, micros_or_none
+from storage.errors import Conflict, NotFound
+from storage.postgres.connection import Sql, Value
+from storage.postgres.scope import scope_sql
+from storage.record import Conversation, State
+
+_COLUMNS: Final = (
+    "id, number, channel, scheme, scope, value, customer_id, thread, state, queue_id, created_at, updated_at, assignee_id, waiting_since,"
+    " snoozed_until, preview, last_pos, last_inbound_pos, seen_pos, customer_seen_pos"
+)
+_NAMES: Final = tuple(_COLUMNS.split(", "))
+#: An unresolved one may already have these.
+_UNIQUE: Final = ("number", "channel", "scheme", "scope", "value", "state")
+_SELECT: Final = f"SELECT {_COLUMNS} FROM conversation c"
+
+
+def _row(conversation: Conversation) -> Row:
+    identity = conversation.identity
+    return (
+        conversation.id,
+        conversation.number,
+        conversation.channel,
+        identity.scheme,
+        identity.scope,
+        identity.value,
+        conversation.customer_id,
+        conversation.thread,
+        conversation.state.value,
+        conversation.queue_id,
+        micros(conversation.created_at),
+        micros(conversation.updated_at),
+        conversation.assignee_id,
+        micros_or_none(conversation.waiting_since),
+        micros_or_none(conversation.snoozed_until),
+        conversation.preview,
+        conversation.last_pos,
+        conversation.last_inbound_pos,
+        conversation.seen_pos,
+        conversation.customer_seen_pos,
+    )
+
+
+def _conversation(row: Row) -> Conversation:
+    return Conversation(
+        id=row[0],
+        number=row[1],
+        channel=row[2],
+        identity=Identity(*row[3:6]),
+        customer_id=row[6],
+        thread=row[7],
+        state=State(row[8]),
+        queue_id=row[9],
+        created_at=instant(row[10]),
+        updated_at=instant(row[11]),
+        assignee_id=row[12],
+        waiting_since=instant_or_none(row[13]),
+        snoozed_until=instant_or_none(row[14]),
+        preview=row[15],
+        last_pos=row[16],
+        last_inbound_pos=row[17],
+        seen_pos=row[18],
+        customer_seen_pos=row[19],
+    )
+
+
+class PostgresConversations:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def _all(self, rest: str, values: Sequence[Value]) -> list[Conversation]:
+        return [_conversation(row) for row in await self._sql.rows(f"{_SELECT} {rest}", values)]
+
+    async def _one(self, rest: str, values: Sequence[Value]) -> Conversation | None:
+        return next(iter(await self._all(f"{rest} LIMIT 1", values)), None)
+
+    async def get(self, conversation_id: str, scope: Scope) -> Conversation | None:
+        allowed, values = scope_sql(scope)
+        return await self._one(f"WHERE c.id = ? AND {allowed}", (conversation_id, *values))
+
+    async def unresolved(self, channel: str, identity: Identity) -> Conversation | None:
+        return await self._one(
+            "WHERE channel = ? AND scheme = ? AND scope = ? AND value = ? AND state != 'resolved'",
+            (channel, identity.scheme, identity.scope, identity.value),
+        )
+
+    async def latest(self, channel: str, identity: Identity) -> Conversation | None:
+        return await self._one(
+            "WHERE scheme = ? AND scope = ? AND value = ? AND channel = ? ORDER BY number DESC",
+            (identity.scheme, identity.scope, identity.value, channel),
+        )
+
+    async def by_thread(self, channel: str, thread: str) -> list[Conversation]:
+        return await self._all("WHERE channel = ? AND thread = ? AND state != 'resolved' ORDER BY number", (channel, thread))
+
+    async def next_number(self) -> int:
+        return int((await self._sql.rows("UPDATE counter SET value = value + 1 WHERE name = 'conversation' RETURNING value"))[0][0])
+
+    async def insert(self, conversation: Conversation) -> None:
+        with _explained(conversation):
+            await self._sql.try_run(f"INSERT INTO conversation ({_COLUMNS}) VALUES ({marks(_NAMES)})", _row(conversation))
+
+    async def update(self, conversation: Conversation) -> None:
+        with _explained(conversation):
+            known = await self._sql.replace_row("conversation", _NAMES, _row(conversation), "id", _UNIQUE)
+        if not known:
+            raise NotFound(f"there is no conversation {conversation.id}")
+
+    async def waiting(self, queue_id: str, limit: int) -> list[Conversation]:
+        return await self._all("WHERE queue_id = ? AND state = 'queued' ORDER BY waiting_since, number LIMIT ?", (queue_id, limit))
+
+    async def due(self, now: datetime, limit: int) -> list[Conversation]:
+        return await self._all(
+            "WHERE state = 'snoozed' AND snoozed_until <= ? ORDER BY snoozed_until, number LIMIT ?", (micros(now), limit)
+        )
+
+    async def page(
+        self, scope: Scope, *, states: Sequence[State], queue_id: str, assignee_id: str, before: int, limit: int
+    ) -> list[Conversation]:
+        allowed, scope_values = scope_sql(scope)
+        conditions, values = [allowed], [*scope_values]
+        more: list[Value] = []
+        if states:
+            conditions.append("c.state = ANY(?)")
+            more.append([state.value for state in states])
+            if State.RESOLVED not in states:
+                # Says nothing new, but lets PostgreSQL use the index of live conversations.
+                conditions.append("c.state != 'resolved'")
+        for column, value in (("c.queue_id = ?", queue_id), ("c.assignee_id = ?", assignee_id), ("c.last_pos < ?", before)):
+            if value:
+                conditions.append(column)
+                more.append(value)
+        return await self._all(f"WHERE {' AND '.join(conditions)} ORDER BY c.last_pos DESC, c.number DESC LIMIT ?", (*values, *more, limit))
+
+    async def of_customer(self, customer_id: str, scope: Scope) -> list[Conversation]:
+        allowed, values = scope_sql(scope)
+        return await self._all(f"WHERE c.customer_id = ? AND {allowed} ORDER BY c.number DESC", (customer_id, *values))
+
+    async def counts(self, scope: Scope) -> dict[tuple[str, State], int]:
+        allowed, values = scope_sql(scope)
+        rows = await self._sql.rows(
+            f"SELECT queue_id, state, count(*) FROM conversation c WHERE c.state != 'resolved' AND {allowed} GROUP BY queue_id, state",
+            values,
+        )
+        return {(queue_id, State(state)): number for queue_id, state, number in rows}
+
+
+@contextmanager
+def _explained(conversation: Conversation) -> Iterator[None]:
+    """Say in our words which rule of the database was broken."""
+    try:
+        yield
+    except Conflict as error:
+        if "conversation_unresolved" in str(error):
+            raise Conflict(f"{conversation.identity} already has an unresolved conversation on {conversation.channel}") from error.__cause__
+        raise

@@ -1,0 +1,118 @@
+"""The store on PostgreSQL: two writers, a few readers, and a bus that makes the other nodes look."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from storage.bus import Bus
+from storage.errors import Unavailable
+from storage.postgres import lease
+from storage.postgres.connection import Database
+from storage.postgres.doctor import examine
+from storage.postgres.link import Link
+from storage.postgres.reader import READERS, Pool
+from storage.postgres.stream import Heads
+from storage.postgres.transaction import PostgresTransaction
+from storage.postgres.vault import PostgresVault
+from storage.postgres.waiting import Waiting
+from storage.postgres.writer import FUNCTION_SECONDS, Job, Work, Writer
+from storage.protocol import Duty, Transaction
+from storage.record import Appended, Duplicate, Entry, Node, Recorded
+from storage.told import HEAD, encode_heads
+
+T = TypeVar("T")
+
+#: Jobs that may wait for the database; beyond it the caller is told to come back.
+QUEUE_BOUND: Final = 10_000
+#: A provider waits for its append; after so long the caller hears Unavailable, and the event is written or not.
+APPEND_SECONDS: Final = 1.0
+
+
+class PostgresStore:
+    """``storage.protocol.Store``. Made by ``storage.postgres.open_postgres``; used from the event loop it was made in."""
+
+    shared: Final = True
+
+    def __init__(self, database: Database, bus: Bus | None, *, append_seconds: float = APPEND_SECONDS, bound: int = QUEUE_BOUND) -> None:
+        self._bus = bus
+        self._append_seconds = append_seconds
+        self._refusal: Unavailable | None = None
+        self._closing = False
+        self._readers = Pool(database, READERS, read_only=True)
+        self._duties = Pool(database, 1, read_only=False)
+        self.vault = PostgresVault(database)
+        self._waiting = Waiting(self._readers, bus)
+        self._appends = Writer(Link(database), self._committed, bound, append_seconds)
+        self._works = Writer(Link(database), self._committed, bound, FUNCTION_SECONDS)
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        result: T = await self._write(self._works, work)
+        return result
+
+    async def view(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        self._check_open()
+        result: T = await self._readers.view(work)
+        return result
+
+    async def append(self, entries: Sequence[Entry]) -> list[Appended | Duplicate]:
+        try:
+            async with asyncio.timeout(self._append_seconds):
+                outcomes: list[Appended | Duplicate] = await self._write(self._appends, tuple(entries))
+        except TimeoutError as error:
+            raise Unavailable(f"the database took longer than {self._append_seconds:g} s: the events are written or not") from error
+        return outcomes
+
+    async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
+        self._check_open()
+        if self._bus is not None and after < self._waiting.mirrored(partition):
+            events = await self._bus.read(partition, after, limit)
+            if events:
+                return events
+        return await self._readers.view(lambda tx: tx.stream.read(partition, after, limit))
+
+    async def wait(self, partition: int, after: int, seconds: float) -> None:
+        if self._refusal is None:
+            await self._waiting.wait(partition, after, seconds)
+
+    async def lease(self, owner: str, duties: Collection[Duty], ttl: float) -> dict[Duty, int]:
+        self._check_open()
+        return await self._duties.small(lambda sql: lease.take(sql, owner, duties, ttl))
+
+    async def release(self, owner: str, held: Mapping[Duty, int]) -> None:
+        self._check_open()
+        await self._duties.small(lambda sql: lease.release(sql, owner, held))
+
+    async def beat(self, node: Node, ttl: float) -> list[Node]:
+        self._check_open()
+        return await self._duties.small(lambda sql: lease.beat(sql, node, ttl))
+
+    async def check(self) -> list[str]:
+        async def look(tx: Transaction) -> list[str]:
+            assert isinstance(tx, PostgresTransaction)
+            return await examine(tx.sql)
+
+        return await self.view(look)
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._refusal = Unavailable("the store is closed")
+        await self._waiting.close()
+        await asyncio.gather(self._appends.close(), self._works.close(), self._readers.close(), self._duties.close(), self.vault.close())
+
+    def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise Unavailable(*self._refusal.args)
+
+    async def _write(self, writer: Writer, work: Work | Sequence[Entry]) -> Any:
+        self._check_open()
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        writer.submit(Job(answer, work))
+        return await answer
+
+    def _committed(self, heads: Heads) -> None:
+        found = {partition: pos for partition, pos in enumerate(heads.partitions) if pos}
+        self._waiting.learn(found)
+        if self._bus is not None:
+            self._bus.tell(HEAD, encode_heads(found))

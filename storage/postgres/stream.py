@@ -1,0 +1,234 @@
+"""The one stream: appending, reading, cursors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from connectors.identity import PARTITIONS
+from storage.codec import Row, decode_names, encode, instant, micros
+from storage.dedup import dedup_hash, next_hash
+from storage.errors import Conflict, StorageError, Superseded
+from storage.postgres.connection import Sql
+from storage.protocol import WHOLE
+from storage.record import Appended, Duplicate, Entry, Recorded
+
+QUARANTINED: Final = "payload.quarantined"
+_NAMES: Final = (
+    "pos",
+    "prev_pos",
+    "partition",
+    "at",
+    "type",
+    "channel",
+    "key",
+    "conversation",
+    "queues",
+    "agent",
+    "identity",
+    "data",
+    "raw",
+)
+_EVENT: Final = ", ".join(_NAMES)
+_TYPES: Final = ("bigint",) * 4 + ("text",) * 7 + ("bytea",) * 2
+_INSERT: Final = f"""
+    WITH events AS (INSERT INTO event ({_EVENT}) SELECT * FROM unnest({", ".join(f"?::{type_}[]" for type_ in _TYPES)})),
+         keys AS (INSERT INTO dedup (hash, pos) SELECT * FROM unnest(?::bigint[], ?::bigint[])),
+         bad AS (INSERT INTO quarantine (pos) SELECT unnest(?::bigint[]))
+    UPDATE head SET pos = ?, partitions = ?
+"""
+_HOLDERS: Final = "SELECT d.hash, e.pos, e.channel, e.key FROM dedup d JOIN event e ON e.pos = d.pos WHERE d.hash = ANY(?::bigint[])"
+
+Outcome = Appended | Duplicate
+#: Where an event is, with its channel and key.
+Holder = tuple[int, str, str]
+
+
+class Heads:
+    """Newest ``pos`` of the stream and of each partition, as the transaction that has locked them sees them."""
+
+    def __init__(self, last: int, partitions: Sequence[int]) -> None:
+        self.last = last
+        self.partitions = list(partitions)
+
+    def copy(self) -> "Heads":
+        return Heads(self.last, self.partitions)
+
+    def become(self, other: "Heads") -> None:
+        self.last, self.partitions = other.last, list(other.partitions)
+
+
+async def load_heads(sql: Sql) -> Heads:
+    row = await sql.row("SELECT pos, partitions FROM head")
+    if row is None:
+        raise StorageError(f"the row of the table head is missing in {sql.database.label}: restore a backup")
+    return Heads(*row)
+
+
+async def append(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Outcome]:
+    """Append all or nothing, within a transaction that has locked the head; positions have no gaps.
+
+    The lock lets nobody take a key between the look and the insert; the unique key of ``dedup`` would refuse it all the same.
+    """
+    for entry in entries:
+        if not 0 <= entry.partition < PARTITIONS:
+            raise Conflict(f"there is no partition {entry.partition}: they are numbered from 0 to {PARTITIONS - 1}")
+    duplicates, keys = await _sort_out(sql, heads.last, entries)
+    after = heads.copy()
+    rows = []
+    for index, entry in enumerate(entries):
+        if index not in duplicates:
+            after.last += 1
+            rows.append(_event_row(after.last, after.partitions[entry.partition], entry))
+            after.partitions[entry.partition] = after.last
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        quarantined = [row[0] for row in rows if row[4] == QUARANTINED]
+        await sql.run(_INSERT, (*columns, list(keys), list(keys.values()), quarantined, after.last, after.partitions))
+        heads.become(after)
+    positions = iter(rows)
+    return [Duplicate(duplicates[index]) if index in duplicates else Appended(next(positions)[0]) for index in range(len(entries))]
+
+
+async def _sort_out(sql: Sql, last: int, entries: Sequence[Entry]) -> tuple[dict[int, int], dict[int, int]]:
+    """Which entries, by index, are duplicates of which positions; and the positions that the others will have, by the hashes they take."""
+    hashes = [dedup_hash(entry.channel, entry.key) if entry.key else None for entry in entries]
+    asked = {number for number in hashes if number is not None}
+    holders = await _holders(sql, asked)
+    duplicates: dict[int, int] = {}
+    keys: dict[int, int] = {}
+    pos = last
+    for index, (entry, own) in enumerate(zip(entries, hashes, strict=True)):
+        number = own
+        while number is not None and number in holders and holders[number][1:] != (entry.channel, entry.key):
+            number = next_hash(number)
+            if number not in asked:
+                asked.add(number)
+                holders |= await _holders(sql, {number})
+        if number is not None and number in holders:
+            duplicates[index] = holders[number][0]
+            continue
+        pos += 1
+        if number is not None:
+            holders[number] = (pos, entry.channel, entry.key)
+            keys[number] = pos
+    return duplicates, keys
+
+
+async def _holders(sql: Sql, hashes: set[int]) -> dict[int, Holder]:
+    if not hashes:
+        return {}
+    return {row[0]: (row[1], row[2], row[3]) for row in await sql.rows(_HOLDERS, (sorted(hashes),))}
+
+
+def _event_row(pos: int, before: int, entry: Entry) -> Row:
+    return (
+        pos,
+        before,
+        entry.partition,
+        micros(entry.at),
+        entry.type,
+        entry.channel,
+        entry.key,
+        entry.conversation,
+        encode(entry.queues).decode() if entry.queues else "",
+        entry.agent,
+        entry.identity,
+        entry.data,
+        entry.raw,
+    )
+
+
+def _recorded(row: Row) -> Recorded:
+    pos, prev_pos, partition, at, type_, channel, key, conversation, queues, agent, identity, data, raw = row
+    entry = Entry(
+        type=type_,
+        data=data,
+        partition=partition,
+        at=instant(at),
+        channel=channel,
+        key=key,
+        raw=raw,
+        conversation=conversation,
+        queues=decode_names(queues) if queues else (),
+        agent=agent,
+        identity=identity,
+    )
+    return Recorded(pos=pos, prev_pos=prev_pos, entry=entry)
+
+
+class PostgresStream:
+    """The stream within one transaction; ``heads`` is None where the head is not locked."""
+
+    def __init__(self, sql: Sql, heads: Heads | None) -> None:
+        self._sql = sql
+        self._heads = heads
+
+    async def append(self, entries: Sequence[Entry]) -> list[Outcome]:
+        if self._heads is None:
+            raise StorageError("a view only reads: use transact to append")
+        return await append(self._sql, self._heads, entries)
+
+    async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
+        return await read(self._sql, partition, after, limit)
+
+    async def head(self, partition: int = WHOLE) -> int:
+        heads = await load_heads(self._sql)
+        return heads.last if partition == WHOLE else heads.partitions[partition]
+
+    async def heads(self) -> dict[int, int]:
+        heads = await load_heads(self._sql)
+        return {partition: pos for partition, pos in enumerate(heads.partitions) if pos}
+
+    async def cursor(self, consumer: str, partition: int) -> int:
+        row = await self._sql.row("SELECT pos FROM cursor WHERE consumer = ? AND partition = ?", (consumer, partition))
+        return 0 if row is None else int(row[0])
+
+    async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
+        if epoch:
+            await self.guard(consumer, {partition: epoch})
+        if old == 0:
+            changed = await self._sql.run(
+                "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT (consumer, partition) DO UPDATE SET pos = excluded.pos"
+                " WHERE cursor.pos = 0",
+                (consumer, partition, new),
+            )
+        else:
+            changed = await self._sql.run(
+                "UPDATE cursor SET pos = ? WHERE consumer = ? AND partition = ? AND pos = ?", (new, consumer, partition, old)
+            )
+        if not changed:
+            raise Superseded(f"the cursor of {consumer} in partition {partition} is no longer at {old}: another reader moved it")
+
+    async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
+        # A key share: the holder can prolong the lease meanwhile, and nobody can take it (storage/postgres/lease.py).
+        rows = await self._sql.rows(
+            "SELECT partition, epoch FROM lease WHERE consumer = ? AND partition = ANY(?) ORDER BY partition FOR KEY SHARE",
+            (consumer, sorted(epochs)),
+        )
+        held: dict[int, int] = dict(rows)
+        for partition, epoch in epochs.items():
+            if held.get(partition) != epoch:
+                raise Superseded(f"{consumer} of partition {partition} has lost its lease (epoch {epoch}): another goes on")
+
+    async def count(self, type_: str, channel: str = "") -> int:
+        if channel:
+            return int((await self._sql.rows("SELECT count(*) FROM event WHERE type = ? AND channel = ?", (type_, channel)))[0][0])
+        return int((await self._sql.rows("SELECT count(*) FROM event WHERE type = ?", (type_,)))[0][0])
+
+    async def quarantined(self, after: int, limit: int) -> list[Recorded]:
+        sql = f"SELECT {_EVENT} FROM event WHERE pos IN (SELECT pos FROM quarantine WHERE pos > ? ORDER BY pos LIMIT ?) ORDER BY pos"
+        return [_recorded(row) for row in await self._sql.rows(sql, (after, limit))]
+
+    async def quarantine_counts(self) -> dict[str, int]:
+        return dict(await self._sql.rows("SELECT channel, count(*) FROM quarantine JOIN event USING (pos) GROUP BY channel"))
+
+    async def mark_reprocessed(self, pos: int) -> None:
+        await self._sql.run("DELETE FROM quarantine WHERE pos = ?", (pos,))
+
+
+async def read(sql: Sql, partition: int, after: int, limit: int) -> list[Recorded]:
+    """Up to ``limit`` events after ``after``."""
+    if partition == WHOLE:
+        rows = await sql.rows(f"SELECT {_EVENT} FROM event WHERE pos > ? ORDER BY pos LIMIT ?", (after, limit))
+    else:
+        rows = await sql.rows(f"SELECT {_EVENT} FROM event WHERE partition = ? AND pos > ? ORDER BY pos LIMIT ?", (partition, after, limit))
+    return [_recorded(row) for row in rows]
