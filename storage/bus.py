@@ -20,6 +20,12 @@ class Bus(Protocol):
     def state(self) -> str:
         """Empty when all is well (or there is nothing that could be unwell), else what is wrong, for people."""
 
+    def follow(self, log: str) -> None:
+        """Which log is mirrored and read from now on: a name that a restored database does not share with what it was before.
+
+        What was mirrored of a log with another name is never read; the next :meth:`mirror` removes it.
+        """
+
     def tell(self, topic: str, data: bytes) -> None:
         """Tell all nodes, this one included, soon and at most once."""
 
@@ -34,6 +40,9 @@ class Bus(Protocol):
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         """What follows ``after`` without a hole (checked by ``prev_pos``; for ``WHOLE`` by ``pos``); empty: ask the database."""
+
+    async def reset(self) -> None:
+        """Drop the mirror: it is filled again from the database."""
 
     async def take(self, bucket: str, rate: float, burst: float = 1.0) -> float:
         """Take one from a bucket that gains ``rate`` per second up to ``burst``: 0, or the seconds to wait (then nothing was taken)."""
