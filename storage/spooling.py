@@ -1,0 +1,86 @@
+"""Where inbound events go: into the database, or into this node's spool while the database fails or is too slow.
+
+The order of a channel's events on one node is kept: while any of a channel wait in the spool, the next ones queue behind them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from storage.errors import Unavailable
+from storage.record import Appended, Duplicate, Entry, Spooled
+from storage.spool import Spool
+
+#: Where an inbound event lies once it is durable.
+Place = Appended | Duplicate | Spooled
+#: Seconds for which a database that failed is not tried again, if nothing waits whose draining would tell that it is back.
+_ASK_AGAIN: Final = 1.0
+#: Part of the store's time that one may wait to become direct again.
+_HAND_OVER: Final = 0.25
+
+
+class Appender(Protocol):
+    """A store, or a store with a spool before it."""
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Place]:
+        """Returns when all are durable. Raises storage errors; then nothing was taken."""
+
+
+class SpoolingAppender:
+    """Tries the store, and gives what it cannot take in time to the spool."""
+
+    def __init__(self, store: Appender, spool: Spool, after: float) -> None:
+        """``after``: seconds that the store has for an answer."""
+        self.spool = spool
+        self._store = store
+        self._after = after
+        self._loop = asyncio.get_running_loop()
+        self._away = False
+        self._ask_at = 0.0
+        #: Channels of which the last ones are being drained, and what ends it.
+        self._last: frozenset[str] = frozenset()
+        self._handed_over: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def away(self) -> bool:
+        """Is the database known to be away? The drain finds out when it is back; with nothing to drain, somebody has to try."""
+        return self._away and (self.spool.waiting.total() > 0 or self._loop.time() < self._ask_at)
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Place]:
+        """See :class:`Appender`. An append that took too long may happen all the same: then draining finds a duplicate."""
+        channels = {entry.channel for entry in entries}
+        if not self._last.isdisjoint(channels):
+            # What is before them is on its way: rather than going behind it for ever, wait for it.
+            await asyncio.wait([self._handed_over], timeout=self._after * _HAND_OVER)
+        if self.away or self.spool.holds(channels):
+            return await self.spool.put(entries)
+        try:
+            async with asyncio.timeout(self._after):
+                return await self._store.append(entries)
+        except (Unavailable, TimeoutError):
+            self.note_away()
+            return await self.spool.put(entries)
+
+    def note_away(self) -> None:
+        """The database has failed: nobody else needs to wait to see it."""
+        self._away = True
+        self._ask_at = self._loop.time() + _ASK_AGAIN
+
+    def note_back(self) -> None:
+        """It has taken something."""
+        self._away = False
+
+    @contextlib.contextmanager
+    def handing_over(self, batch: int) -> Iterator[None]:
+        """Inside, a batch of this size is taken out of the spool and appended.
+
+        If that is all there is, whoever comes meanwhile waits for it, and the channels become direct again.
+        """
+        self._last = self.spool.channels() if not self._away and self.spool.size() <= batch else frozenset()
+        try:
+            yield
+        finally:
+            self._last = frozenset()
+            self._handed_over.set_result(None)
+            self._handed_over = self._loop.create_future()
