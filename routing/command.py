@@ -3,14 +3,16 @@
 Every command names its ``actor``; the router alone decides whether they may. ``id`` seeds the ids of what it creates.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connectors.content import AnyPart
 from connectors.contract import Outcome
 from connectors.identity import Identity
 from storage.access import Scope
+from storage.protocol import EVERY_PARTITION
 from storage.record import Attempt, Presence, Role, StoredFile
 
 
@@ -163,13 +165,19 @@ class FinishAttempt(Command, frozen=True, kw_only=True):
 
 
 class ExpireReplies(Command, frozen=True, kw_only=True):
-    """Replies past their life become ``expired``. Result: how many."""
+    """Replies past their life become ``expired``, unless sending is held. Result: how many."""
 
     limit: int = 100
+    #: An operator gives up all that were accepted before it, whatever their life, also while sending is held.
+    accepted_before: datetime | None = None
 
 
 class CrashedAttempts(Command, frozen=True, kw_only=True):
-    """After a restart: attempts that were under way have an unknown outcome. Result: how many."""
+    """Whoever made the attempts that are under way in these partitions is gone: their outcome is unknown. Result: how many."""
+
+    partitions: frozenset[int] = EVERY_PARTITION
+    #: Attempts that we are making ourselves, by message.
+    alive: Mapping[str, int] = field(default_factory=dict)
 
 
 class MediaStored(Command, frozen=True, kw_only=True):

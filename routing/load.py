@@ -1,6 +1,6 @@
 """Snapshots: what the store knows around one event or command, read in the transaction that will apply the decision."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import structs
 
@@ -37,12 +37,15 @@ from routing.rules import Rules
 from routing.snapshot import Arrival, Snapshot
 from routing.staff import StaffCommand
 from storage.access import Scope
+from storage.held import SENDING_HELD
 from storage.protocol import Transaction
 from storage.record import AgentLoad, Conversation, Customer, Message, Queue, State
 
 EVERYTHING = Scope(everything=True)
 #: How far back a visitor's "seen" looks for replies.
 SEEN_WINDOW = 200
+#: Added to now: later than any reply's life ends.
+ALL_TIMES = timedelta(days=365_000)
 #: Most conversations handed back at once when an agent leaves; nobody holds more.
 HELD_LIMIT = 10_000
 
@@ -190,7 +193,14 @@ async def for_attempt(tx: Transaction, command: FinishAttempt) -> Snapshot:
 
 async def for_expiry(tx: Transaction, command: ExpireReplies, now: datetime) -> Snapshot:
     """Replies past their life, and their lines."""
-    items = await tx.outbox.expired(now, command.limit)
+    before = command.accepted_before
+    if before is not None:
+        # In the order of acceptance: nothing that is to be dropped lies behind the first that is not.
+        items = [item for item in await tx.outbox.expired(now + ALL_TIMES, command.limit) if item.accepted_at < before]
+    elif await tx.settings.get(SENDING_HELD):
+        return Snapshot()  # what became of them is for an operator to say
+    else:
+        items = await tx.outbox.expired(now, command.limit)
     pairs = [(item, message) for item in items if (message := await tx.messages.get(item.message_id)) is not None]
     return Snapshot(items=tuple(item for item, _ in pairs), messages=tuple(message for _, message in pairs))
 

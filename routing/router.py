@@ -32,7 +32,7 @@ from routing.command import (
 )
 from routing.rules import Rules
 from routing.snapshot import Arrival
-from storage.errors import SchemaError, Unavailable
+from storage.errors import SchemaError, Superseded, Unavailable
 from storage.protocol import WHOLE, Store, Transaction
 from storage.record import Agent, Attempt, Conversation, Customer, Message, Queue, Recorded
 
@@ -59,6 +59,15 @@ class Signals:
     failed: Callable[[Recorded, Exception], None] = _ignore
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reader stands in its partition, and by which lease it reads."""
+
+    partition: int
+    pos: int
+    epoch: int
+
+
 class Router:
     """See the module."""
 
@@ -67,44 +76,68 @@ class Router:
         self._rules = rules
         self._clock = clock
         self._signals = signals or Signals()
+        #: Where we stand in each partition, as far as we know; ``advance`` proves it.
+        self._cursors: dict[int, int] = {}
 
     # --- the stream
 
-    async def route(self, limit: int = 200) -> int:
-        """Route up to ``limit`` events after the cursor, in one transaction; returns how many positions were passed, 0 at the end.
+    async def route(self, limit: int = 200, partition: int = WHOLE, epoch: int = 0) -> int:
+        """Route up to ``limit`` events after the cursor, in one transaction; returns how many events were passed, 0 at the end.
 
-        An event that cannot be routed is put on record and passed, so that it never holds up those behind it.
+        An event that cannot be routed is put on record and passed, so that it never holds up those behind it. ``epoch`` is that of
+        the lease by which this node reads the partition, 0 if nobody else could. Raises Superseded when another node reads it now.
         """
+        try:
+            old = self._cursors.get(partition)
+            if old is None:
+                old = await self._store.view(lambda tx: tx.stream.cursor(CONSUMER, partition))
+            return await self._route(Place(partition, old, epoch), limit)
+        except Superseded:
+            self.forget(partition)
+            raise
+
+    def passed(self, partition: int) -> int:
+        """Position up to which this router knows that a partition is routed; -1 if it never read it."""
+        return self._cursors.get(partition, -1)
+
+    def forget(self, partition: int) -> None:
+        """Another node may have read the partition meanwhile: ask the database where to go on."""
+        self._cursors.pop(partition, None)
+
+    async def _route(self, place: Place, limit: int) -> int:
+        batch = await self._store.read(place.partition, place.pos, limit)
+        if not batch:
+            self._cursors[place.partition] = place.pos
+            return 0
         done: list[Applied] = []
         try:
-            passed = await self._store.transact(lambda tx: self._batch(tx, limit, done))
-        except (Unavailable, SchemaError):
+            new = await self._store.transact(lambda tx: self._batch(tx, place, batch, done))
+        except (Unavailable, SchemaError, Superseded):
             raise
         except Exception as error:  # noqa: BLE001  a decision's bug must not stop the shop
-            if limit == 1:
-                return await self._pass_over(error)
+            if len(batch) == 1:
+                return await self._pass_over(place, batch[0], error)
             # Halves, so that one bad event among many costs its neighbours little.
-            return await self.route(limit // 2)
+            return await self._route(place, len(batch) // 2)
+        self._cursors[place.partition] = new
         self._signal(done)
-        return passed
+        return len(batch)
 
-    async def _batch(self, tx: Transaction, limit: int, done: list[Applied]) -> int:
-        old = await tx.stream.cursor(CONSUMER, WHOLE)
-        batch = await tx.stream.read(WHOLE, old, limit)
-        if not batch:
-            return 0
+    async def _batch(self, tx: Transaction, place: Place, batch: list[Recorded], done: list[Applied]) -> int:
+        # A call that is carried out again after an error begins with nothing done.
+        done.clear()
         applier = Applier(tx, self._clock())
         for recorded in batch:
             entry = recorded.entry
             if entry.channel:
                 await self._settle(tx, applier, [(entry.channel, entry.data)], entry.at)
-        caught_up = batch[-1].pos == await tx.stream.head()
+        caught_up = batch[-1].pos == await tx.stream.head(place.partition)
         await applier.flush()
         done.append(applier.done)
         # What was announced just now needs no routing; passing it here saves a transaction of its own.
-        new = await tx.stream.head() if caught_up else batch[-1].pos
-        await tx.stream.advance(CONSUMER, WHOLE, old, new, 0)
-        return len(batch)
+        new = await tx.stream.head(place.partition) if caught_up else batch[-1].pos
+        await tx.stream.advance(CONSUMER, place.partition, place.pos, new, place.epoch)
+        return new
 
     async def _settle(self, tx: Transaction, applier: Applier, events: list[tuple[str, bytes]], at: datetime) -> None:
         """Decide and apply ``events``, and those that had waited for what they bring."""
@@ -118,23 +151,17 @@ class Router:
             todo += applier.done.revived
             applier.done.revived = []
 
-    async def _pass_over(self, error: Exception) -> int:
+    async def _pass_over(self, place: Place, bad: Recorded, error: Exception) -> int:
         now = self._clock()
         why = f"{type(error).__name__}: {error}"
 
-        async def work(tx: Transaction) -> Recorded | None:
-            old = await tx.stream.cursor(CONSUMER, WHOLE)
-            batch = await tx.stream.read(WHOLE, old, 1)
-            if not batch:
-                return None
-            await tx.stream.append([announce.failure_event(batch[0].pos, why, batch[0].entry.partition, now)])
-            await tx.stream.advance(CONSUMER, WHOLE, old, batch[0].pos, 0)
-            return batch[0]
+        async def work(tx: Transaction) -> None:
+            await tx.stream.append([announce.failure_event(bad.pos, why, bad.entry.partition, now)])
+            await tx.stream.advance(CONSUMER, place.partition, place.pos, bad.pos, place.epoch)
 
-        passed = await self._store.transact(work)
-        if passed is None:
-            return 0
-        self._signals.failed(passed, error)
+        await self._store.transact(work)
+        self._cursors[place.partition] = bad.pos
+        self._signals.failed(bad, error)
         return 1
 
     def _signal(self, done: list[Applied]) -> None:
@@ -239,7 +266,7 @@ class Router:
         return len(snapshot.items) if isinstance(command, ExpireReplies) else None
 
     async def _crashed(self, tx: Transaction, command: CrashedAttempts, now: datetime, done: list[Applied]) -> int:
-        items = await tx.outbox.under_way()
+        items = [item for item in await tx.outbox.under_way(command.partitions) if command.alive.get(item.message_id) != item.attempts]
         for item in items:
             attempts = await tx.outbox.attempts(item.message_id)
             attempt = attempts[-1] if attempts else Attempt(message_id=item.message_id, number=max(item.attempts, 1), started_at=now)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import structs
 
-from connectors.contract import Failure
+from connectors.contract import Failure, Sent
 from connectors.errors import FailureKind
 from connectors.event import Status
 from routing.command import CrashedAttempts, ExpireReplies, FinishAttempt, MediaStored, VisitorSeen, Wake
@@ -26,7 +26,7 @@ from routing.line import with_copy
 from routing.rules import Rules
 from routing.snapshot import Snapshot
 from routing.state import Move, after, back_to_queue
-from storage.record import Attempt, Message, MessageKind, Presence
+from storage.record import Attempt, Message, MessageKind, OutboxItem, Presence
 
 UpkeepCommand = FinishAttempt | CrashedAttempts | ExpireReplies | Wake | MediaStored | VisitorSeen
 
@@ -39,7 +39,7 @@ def decide(command: UpkeepCommand, snapshot: Snapshot, rules: Rules, now: dateti
         case CrashedAttempts():
             raise AssertionError("the router turns it into one FinishAttempt per reply")
         case ExpireReplies():
-            return _expire(snapshot)
+            return _expire(snapshot, dropped=command.accepted_before is not None)
         case Wake():
             return _wake(snapshot, now)
         case MediaStored():
@@ -53,12 +53,12 @@ def decide(command: UpkeepCommand, snapshot: Snapshot, rules: Rules, now: dateti
 
 def _attempt(command: FinishAttempt, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
     item, message = snapshot.item, snapshot.message
-    if item is None or message is None or item.status is not Status.SENDING:
+    if item is None or message is None or not _counts(item, command):
         return []  # it was taken over or expired meanwhile; its attempt is on record
     state = progress(item, command.outcomes, command.calls, rules, now)
     effects: list[Effect] = [
         UpdateOutbox(item=state.item, attempt=command.attempt),
-        *_shown(message, state),
+        *_shown(message, state, settled=item.status is Status.UNKNOWN and item.unknowns == 1),
         *(LinkProvider(channel=item.channel, provider_id=pid, message_id=message.id, part=part) for pid, part in state.sent),
     ]
     if state.opted_out and snapshot.known is not None:
@@ -71,13 +71,21 @@ def _attempt(command: FinishAttempt, snapshot: Snapshot, rules: Rules, now: date
     return effects
 
 
-def _shown(message: Message, state: Progress) -> list[Effect]:
-    """The line in the history, if what it shows has changed."""
+def _counts(item: OutboxItem, command: FinishAttempt) -> bool:
+    """An attempt that was given up as unknown may still report, late, what came of it, until the next one begins."""
+    if item.attempts != command.attempt.number:
+        return False
+    late = all(isinstance(one, Sent) for one in command.outcomes)
+    return item.status is Status.SENDING or (item.status is Status.UNKNOWN and late)
+
+
+def _shown(message: Message, state: Progress, *, settled: bool) -> list[Effect]:
+    """The line in the history, if what it shows has changed. ``settled``: the only doubt there was is gone."""
     changed = structs.replace(
         message,
         status=advance(message.status, state.item.status),
         problem=state.problem,
-        possible_duplicate=message.possible_duplicate or state.possible_duplicate,
+        possible_duplicate=(message.possible_duplicate and not settled) or state.possible_duplicate,
     )
     return [ChangeMessage(message=changed, event="message.status_changed")] if changed != message else []
 
@@ -95,13 +103,14 @@ def crashed(message_id: str, attempt: Attempt, now: datetime, command: CrashedAt
     )
 
 
-def _expire(snapshot: Snapshot) -> list[Effect]:
+def _expire(snapshot: Snapshot, *, dropped: bool) -> list[Effect]:
+    why = "It was not sent: an operator dropped it after a restore or a stop." if dropped else "It could not be sent in time."
     effects: list[Effect] = []
     for item, message in zip(snapshot.items, snapshot.messages, strict=True):
         if item.status in FINAL or item.status is Status.SENDING:
             continue
         effects.append(UpdateOutbox(item=structs.replace(item, status=Status.EXPIRED)))
-        problem = f"It could not be sent in time. {message.problem}".strip()
+        problem = f"{why} {message.problem}".strip()
         expired = structs.replace(message, status=advance(message.status, Status.EXPIRED), problem=problem)
         effects.append(ChangeMessage(message=expired, event="message.status_changed"))
     return effects

@@ -57,11 +57,38 @@ async def test_a_crash_in_the_middle_is_unknown_and_flagged(world: World) -> Non
     assert again.attempts == 2
 
 
-async def test_a_late_answer_after_a_crash_is_not_counted_twice(world: World) -> None:
+async def test_a_late_answer_settles_what_was_unknown(world: World) -> None:
+    """Its sender was only slow, or frozen: nothing is sent a second time."""
     message, item = await _claimed(world)
     await world.router.handle(CrashedAttempts(id=world.id(), actor=GATEWAY))
-    await world.router.handle(_finished(world, item, Sent("prov-1")))
+    await world.router.handle(_finished(world, item, Failure(kind=FailureKind.TRANSIENT)))
     assert (await world.message(message.id)).status is Status.UNKNOWN
+    await world.router.handle(_finished(world, item, Sent("prov-1")))
+    now = await world.message(message.id)
+    assert (now.status, now.possible_duplicate) == (Status.SENT, False)
+    world.clock.forward(seconds=5)
+    assert await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset())) == []
+
+
+async def test_a_late_answer_is_not_counted_once_the_next_attempt_has_begun(world: World) -> None:
+    message, item = await _claimed(world)
+    await world.router.handle(CrashedAttempts(id=world.id(), actor=GATEWAY))
+    world.clock.forward(seconds=5)
+    (again,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    await world.router.handle(_finished(world, item, Sent("prov-1")))
+    assert (await world.look(lambda tx: tx.outbox.get(message.id))) == again
+    assert (await world.message(message.id)).possible_duplicate
+
+
+async def test_only_attempts_of_those_who_are_gone_are_unknown(world: World) -> None:
+    message, item = await _claimed(world)
+    others = frozenset(range(16)) - {item.partition}
+    for command in (
+        CrashedAttempts(id=world.id(), actor=GATEWAY, partitions=others),
+        CrashedAttempts(id=world.id(), actor=GATEWAY, alive={message.id: 1}),
+    ):
+        assert await world.router.handle(command) == 0
+    assert await world.router.handle(CrashedAttempts(id=world.id(), actor=GATEWAY, alive={message.id: 2})) == 1
 
 
 async def test_a_block_found_while_sending_is_an_opt_out(world: World) -> None:

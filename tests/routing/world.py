@@ -1,5 +1,6 @@
 """A router over a real store, and short words for what happens to it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     rules: Rules = field(default_factory=Rules)
     numbers: Any = field(default_factory=lambda: count(1))
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.router = Router(self.store, self.rules, self.clock)
@@ -77,10 +79,11 @@ class World:
         )
 
     async def settle(self) -> None:
-        for _ in range(1000):
-            if not await self.router.route():
-                return
-        raise AssertionError("the router does not come to rest")
+        async with self.reading:
+            for _ in range(1000):
+                if not await self.router.route():
+                    return
+            raise AssertionError("the router does not come to rest")
 
     async def writes(self, name: str, text: str = "ciao", channel: str = "web", **fields: Any) -> Conversation:
         """A shopper writes; returns the conversation as it stands then."""
