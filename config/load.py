@@ -15,14 +15,23 @@ from msgspec.structs import fields
 from config.decode import decode_section, source_of, suggest
 from config.errors import ConfigError, Problem
 from config.lines import find_lines
-from config.model import ChannelConfig, Config, Log, Media, Routing, Section, Server, Source, Storage
+from config.model import Bus, ChannelConfig, Config, Log, Media, Node, Routing, Section, Server, Source, Spool, Storage
 
 PREFIX: Final = "SPORTELLO__"
 #: Names the file when no ``--config`` does.
 FILE_VARIABLE: Final = "SPORTELLO_CONFIG"
 DEFAULT_FILE: Final = "sportello.toml"
 
-SECTIONS: Final[Mapping[str, type[Section]]] = {"server": Server, "storage": Storage, "media": Media, "routing": Routing, "log": Log}
+SECTIONS: Final[Mapping[str, type[Section]]] = {
+    "server": Server,
+    "storage": Storage,
+    "bus": Bus,
+    "node": Node,
+    "spool": Spool,
+    "media": Media,
+    "routing": Routing,
+    "log": Log,
+}
 #: Keys of every channel; the others are its connector's.
 CHANNEL_KEYS: Final = frozenset(info.name for info in fields(ChannelConfig)) - {"settings"}
 

@@ -30,6 +30,15 @@ class Server(Section, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         tuple[str, ...], _help("Addresses or networks of reverse proxies whose X-Forwarded-For is believed, for example 10.0.0.0/8.")
     ] = ()
+    drain: Annotated[
+        float,
+        _help(
+            "When told to stop, say so at /readyz for so long before connections are refused, that a load balancer turns away.",
+            "seconds",
+            ge=0,
+            le=60,
+        ),
+    ] = 0.0
     max_body: Annotated[int, _help("Largest body of a request other than an upload.", "bytes", ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     secret_key: Annotated[
         Secret, _help("Signs cursors and visitors' tokens; at least 32 characters. Empty: made once, kept in data_dir/secret.key.")
@@ -39,7 +48,57 @@ class Server(Section, frozen=True, kw_only=True):
 class Storage(Section, frozen=True, kw_only=True):
     """Where everything is kept."""
 
-    url: Annotated[str, _help("Database, for example sqlite:///var/sportello/sportello.db; empty: sportello.db in data_dir.")] = ""
+    url: Annotated[
+        Secret,
+        _help(
+            "Database: sqlite:///var/sportello/sportello.db, or postgresql://user:password@host/name for several nodes; "
+            "empty: sportello.db in data_dir."
+        ),
+    ] = Secret("")
+
+
+class Bus(Section, frozen=True, kw_only=True):
+    """What nodes tell each other. It makes things quick; nothing is lost without it."""
+
+    url: Annotated[
+        Secret,
+        _help(
+            "Redis or Valkey, for several nodes on one PostgreSQL: redis://user:password@host/0, rediss:// with TLS, "
+            "redis+sentinel://host1,host2/service, redis+cluster://host; empty: none."
+        ),
+    ] = Secret("")
+
+
+class Node(Section, frozen=True, kw_only=True):
+    """What this process does, when several share one PostgreSQL."""
+
+    id: Annotated[str, _help("Its name in lists and logs; empty: the name of the machine.", max_length=64)] = ""
+    roles: Annotated[
+        tuple[Literal["edge", "router", "sender"], ...],
+        _help("edge: web server for providers, agents and visitors; router: gives work to agents; sender: sends replies.", min_length=1),
+    ] = ("edge", "router", "sender")
+    processes: Annotated[
+        int, _help("How many processes to run on this machine, all on one port; more than 1 needs PostgreSQL.", ge=1, le=64)
+    ] = 1
+    slot: Annotated[
+        int, _help("Number of this process among those that share data_dir; with processes the gateway counts them itself.", ge=0, le=63)
+    ] = 0
+    metrics_port: Annotated[
+        int,
+        _help(
+            "Port of 127.0.0.1 for /metrics and /healthz of the process with slot 0; slot 1 has the next one, and so on; 0: none.",
+            ge=0,
+            le=65472,
+        ),
+    ] = 0
+
+
+class Spool(Section, frozen=True, kw_only=True):
+    """What providers deliver while a shared database is away is kept on this machine's disk, and handed on when it is back."""
+
+    max_bytes: Annotated[int, _help("Largest size of the spool; then providers have to try later.", "bytes", ge=1024 * 1024)] = 2 * 1024**3
+    min_free_percent: Annotated[int, _help("Part of the disk that the spool leaves free.", "percent", ge=0, le=90)] = 10
+    after: Annotated[float, _help("The database has so long to take an event before the spool takes it.", "seconds", gt=0, le=10)] = 1.0
 
 
 class Media(Section, frozen=True, kw_only=True):
@@ -58,6 +117,9 @@ class Routing(Section, frozen=True, kw_only=True):
         int, _help("A shopper who comes back within this time continues the resolved conversation.", "seconds", ge=0)
     ] = 24 * 3600
     reply_life: Annotated[int, _help("A reply that could not be sent within this time expires.", "seconds", ge=1)] = 24 * 3600
+    away_after: Annotated[
+        int, _help("An agent who is online, and whose inbox has been closed for so long, is set offline; 0: never.", "seconds", ge=0)
+    ] = 120
 
 
 class Log(Section, frozen=True, kw_only=True):
@@ -93,6 +155,9 @@ class Config(Section, frozen=True, kw_only=True):
     data_dir: Annotated[str, _help("Folder for the database, files and keys.", min_length=1)] = "var/sportello"
     server: Server = field(default_factory=Server)
     storage: Storage = field(default_factory=Storage)
+    bus: Bus = field(default_factory=Bus)
+    node: Node = field(default_factory=Node)
+    spool: Spool = field(default_factory=Spool)
     media: Media = field(default_factory=Media)
     routing: Routing = field(default_factory=Routing)
     log: Log = field(default_factory=Log)

@@ -74,10 +74,15 @@ def render_environment(groups: Sequence[Group]) -> str:
         lines.append(f"# --- {group.title}: {group.about}")
         for setting in group.settings:
             variable = setting.variable.replace("<ID>", "MYCHANNEL")
-            default = setting.default.strip('"') if setting.kind != "secret" else "/run/secrets/" + setting.key.rsplit(".", 1)[-1]
+            default = setting.default.strip('"') if setting.kind != "secret" else "/run/secrets/" + _file_name(setting.key)
             lines += [f"# {setting.help}" if setting.help else "#", f"# {variable}={default}"]
         lines.append("")
     return "\n".join(lines)
+
+
+def _file_name(key: str) -> str:
+    """``storage.url`` as ``storage_url``."""
+    return "_".join(key.replace("<id>", "mychannel").split(".")[-2:])
 
 
 def _title(title: str) -> str:

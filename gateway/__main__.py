@@ -8,10 +8,11 @@ from cyclopts import App
 
 from config import ConfigError
 from gateway.admin import AdminError
-from gateway.cli import channels, inspect, people, run
+from gateway.cli import backup, channels, inspect, nodes, outbox, people, run
 from gateway.cli.common import FAILED, UserError, complain
 from gateway.keys import BadKey
-from gateway.server import CannotListen, DiskLost
+from gateway.listener import CannotListen
+from gateway.server import DiskLost
 from storage.errors import StorageError
 
 _HELP = """Sportello: every message of a shop's customers in one stream, one history, one inbox.
@@ -25,7 +26,7 @@ _EXPECTED = (ConfigError, AdminError, UserError, CannotListen, DiskLost, BadKey,
 def build_app() -> App:
     """The command line as cyclopts sees it."""
     app = App(name="sportello", help=_HELP, version=_version())
-    for group in (run, inspect, people, channels):
+    for group in (run, inspect, people, channels, nodes, outbox, backup):
         group.register(app)
     return app
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ import structlog
 from msgspec import Struct
 
 from gateway.credentials import Kind, end, issue_link, issue_token
+from gateway.held import held_report, hold, release
 from gateway.passwords import BadPassword, Passwords
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import PutAgent, SetMember
@@ -53,6 +54,9 @@ class Answer(Struct, frozen=True):
 
 
 Reprocess = Callable[[str], Awaitable[Mapping[str, int]]]
+ListNodes = Callable[[], Awaitable[Sequence[Any]]]
+#: Path and ``with_key``.
+BackUp = Callable[[Path, bool], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,9 @@ class Admin:
     public_url: str
     #: Reparse the quarantined payloads of one channel, or of all ("").
     reprocess: Reprocess
+    #: The processes that run now.
+    nodes: ListNodes
+    back_up: BackUp
 
     async def perform(self, order: Order) -> Any:
         """The result, as plain data. Raises AdminError."""
@@ -150,6 +157,27 @@ class Admin:
             raise AdminError(f"there is no token {token_id}: see sportello token list")
         return {}
 
+    async def backup(self, path: str, with_key: bool) -> Any:  # noqa: FBT001 - an order's arguments come by name
+        return await self.back_up(Path(path), with_key)
+
+    async def outbox_status(self) -> Any:
+        """Is sending held, why, and what waits."""
+        return await held_report(self.store, self.clock())
+
+    async def outbox_hold(self, why: str) -> Any:
+        await hold(self.store, why)
+        return await self.outbox_status()
+
+    async def outbox_release(self, drop_seconds: float | None) -> Any:
+        """Send again; what was accepted more than ``drop_seconds`` ago becomes ``expired`` first."""
+        now = self.clock()
+        before = None if drop_seconds is None else now - timedelta(seconds=drop_seconds)
+        dropped = await release(self.store, self.router, now, before)
+        return {"dropped": dropped, "waiting": (await held_report(self.store, now)).waiting}
+
+    async def node_list(self) -> Any:
+        return await self.nodes()
+
     async def status(self) -> Any:
         """What is wrong with the database, line by line."""
         return await self.store.check()
@@ -186,6 +214,11 @@ _ACTIONS: Final[Mapping[str, Callable[..., Awaitable[Any]]]] = {
     "token.add": Admin.token_add,
     "token.list": Admin.token_list,
     "token.remove": Admin.token_remove,
+    "node.list": Admin.node_list,
+    "backup": Admin.backup,
+    "outbox.status": Admin.outbox_status,
+    "outbox.hold": Admin.outbox_hold,
+    "outbox.release": Admin.outbox_release,
     "status": Admin.status,
     "reprocess": Admin.run_reprocess,
 }
@@ -241,12 +274,12 @@ async def _answer(admin: Admin, line: bytes) -> Answer:
         return Answer(error="the gateway failed to do this; its log says why")
 
 
-async def send_order(data_dir: Path, order: Order) -> Any:
+async def send_order(data_dir: Path, order: Order, seconds: float = _ANSWER_SECONDS) -> Any:
     """Have the running gateway do it. Raises AdminError; ConnectionError or FileNotFoundError if none listens."""
     reader, writer = await asyncio.open_unix_connection(data_dir / SOCKET, limit=_LONGEST_LINE * 8)
     try:
         writer.write(_encode(order) + b"\n")
-        async with asyncio.timeout(_ANSWER_SECONDS):
+        async with asyncio.timeout(seconds):
             await writer.drain()
             answer = msgspec.json.decode(await reader.readline(), type=Answer)
     finally:

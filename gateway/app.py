@@ -11,7 +11,7 @@ from gateway.services import Services
 from gateway.web import asyncapi, openapi
 from gateway.web.chat import chat_channels
 from gateway.web.dispatch import bind
-from gateway.web.endpoints import ENDPOINTS
+from gateway.web.endpoints import ENDPOINTS, OPERATORS
 from gateway.web.middleware import add_headers, answer_errors
 from gateway.web.operations import ROUTES
 from gateway.web.route import PREFIX, encode
@@ -26,7 +26,11 @@ _STOP_SECONDS: Final = 2.0
 
 
 def create_app(services: Services, *, demo: bool = False) -> web.Application:
-    """The application for one gateway. ``demo`` shows the shop and phone pages and lets the gateway's own pages chat."""
+    """The application for one gateway. ``demo`` shows the shop and phone pages and lets the gateway's own pages chat.
+
+    A node without the role ``edge`` answers only operators and their machines.
+    """
+    edge = "edge" in services.config.node.roles
     app = web.Application(middlewares=[answer_errors], client_max_size=services.config.server.max_body)
     app[STATE] = WebState(
         services=services,
@@ -39,15 +43,28 @@ def create_app(services: Services, *, demo: bool = False) -> web.Application:
         flood_throttle=Throttle(services.clock, free=_FREE_FAILURES),
         visitor_throttle=Throttle(services.clock, free=_FREE_VISITORS, forget=timedelta(minutes=1)),
     )
-    for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, bind(route))
     for endpoint in ENDPOINTS:
-        app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
-    app.router.add_route("GET", "/api/openapi.json", _document(openapi.describe(services.config.public_url)))
-    app.router.add_route("GET", "/api/asyncapi.json", _document(asyncapi.describe(services.config.public_url)))
+        if edge or endpoint.tag == OPERATORS:
+            app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
+    if edge:
+        for route in ROUTES:
+            app.router.add_route(route.method, PREFIX + route.path, bind(route))
+        app.router.add_route("GET", "/api/openapi.json", _document(openapi.describe(services.config.public_url)))
+        app.router.add_route("GET", "/api/asyncapi.json", _document(asyncapi.describe(services.config.public_url)))
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_stop)
     app.cleanup_ctx.append(_background)
+    return app
+
+
+def create_operators_app(main: web.Application) -> web.Application:
+    """Health and figures of the same gateway, for another port."""
+    app = web.Application(middlewares=[answer_errors])
+    app[STATE] = main[STATE]
+    for endpoint in ENDPOINTS:
+        if endpoint.tag == OPERATORS:
+            app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
+    app.on_response_prepare.append(add_headers)
     return app
 
 

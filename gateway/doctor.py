@@ -23,7 +23,11 @@ from gateway.channels import plan_channels
 from gateway.keys import FILE as KEY_FILE
 from gateway.wiring import database_url
 from storage import open_store
+from storage.backup import sqlite_path
+from storage.buses import open_bus
 from storage.errors import StorageError, Unavailable
+from storage.held import SENDING_HELD
+from storage.spool_file import look
 
 UI_FOLDER: Final = Path(__file__).parent / "ui" / "dist"
 #: Bytes; below these the disk is a worry, or a danger.
@@ -72,7 +76,10 @@ async def examine(load: Callable[[], Config], environment: Mapping[str, str], no
     findings += _channels(config)
     findings += _data_dir(Path(config.data_dir))
     findings += _key(config)
+    findings += await asyncio.to_thread(_spools, Path(config.data_dir))
     findings += await _database(url, Path(config.data_dir))
+    findings += await _sending(url, Path(config.data_dir))
+    findings += await _bus(config.bus.url.reveal())
     return findings
 
 
@@ -176,6 +183,78 @@ def _key(config: Config) -> list[Finding]:
     if mode & 0o077:
         return [_fail("secret key", f"others may read {path}", f"Run: chmod 600 {path}")]
     return [_ok("secret key", str(path))]
+
+
+def _spools(data_dir: Path) -> list[Finding]:
+    """What waits on this machine for a database that is elsewhere; nothing if there never was a spool."""
+    findings = []
+    for path in sorted(data_dir.glob("spool*.db")):
+        subject = f"spool {path.name}"
+        try:
+            seen = look(path)
+        except StorageError as error:
+            remedy = "Start the gateway: it sets the damaged file aside and rescues what can be read."
+            findings.append(_fail(subject, str(error), remedy))
+            continue
+        if seen.refused:
+            text = f"the database refused {seen.refused} events, the newest because: {seen.why}"
+            findings.append(_warn(subject, text, "They are tried again at each start: repair the cause, then restart the gateway."))
+        if seen.waiting and seen.oldest is not None:
+            text = f"{seen.waiting} events wait for the database, the oldest since {seen.oldest:%Y-%m-%d %H:%M} UTC"
+            remedy = "Bring the database back; a gateway that has this data_dir and that database hands them on by itself."
+            findings.append(_warn(subject, text, remedy))
+        elif not seen.refused:
+            findings.append(_ok(subject, "empty"))
+    findings += [
+        _fail(f"spool {path.name}", "this damaged spool may hold messages that were taken and are nowhere else", remedy)
+        for path in sorted(data_dir.glob("spool*.db.corrupt-*"))
+        if not path.name.endswith(("-wal", "-shm"))
+        for remedy in ["Rescue what it holds, for example with the sqlite3 command's .recover; then remove the file."]
+    ]
+    return findings
+
+
+async def _bus(url: str) -> list[Finding]:
+    """Does Redis answer?"""
+    if not url:
+        return []
+    try:
+        bus = await open_bus(url)
+    except StorageError as error:
+        return [_fail("bus", str(error), "Correct bus.url.")]
+    try:
+        # A question of no consequence; whoever cannot answer it is away.
+        known = await bus.present("doctor") is not None
+        trouble = bus.state or ("" if known else "it does not answer")
+    finally:
+        await bus.close()
+    if not trouble:
+        return [_ok("bus", "Redis answers")]
+    remedy = "Start it, or correct bus.url. Nothing is lost without it: nodes read the database, and limits of providers count per node."
+    return [_warn("bus", trouble, remedy)]
+
+
+async def _sending(url: str, data_dir: Path) -> list[Finding]:
+    """Held or not; what keeps us from seeing it is said elsewhere."""
+    try:
+        why = (await send_order(data_dir, Order("outbox.status")))["why"]
+    except AdminError:
+        return []
+    except OSError:
+        if url.startswith("sqlite:") and not await asyncio.to_thread(sqlite_path(url).exists):
+            return []
+        try:
+            store = await open_store(url, migrate=False)
+        except StorageError:
+            return []
+        try:
+            why = await store.view(lambda tx: tx.settings.get(SENDING_HELD))
+        finally:
+            await store.close()
+    if not why:
+        return []
+    remedy = "Look at what waits: sportello outbox status. Then: sportello outbox release, with --drop-older-than if need be."
+    return [_warn("sending", f"held: {why}", remedy)]
 
 
 async def _database(url: str, data_dir: Path) -> list[Finding]:

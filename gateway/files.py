@@ -1,17 +1,25 @@
-"""Bytes of files, by their content: ``<data_dir>/media/ab/abcdef…``. What is written is complete and durable before its name exists."""
+"""Bytes of files, by their content: ``<data_dir>/media/ab/abcdef…``. What is written is complete and durable before its name exists.
+
+Where several nodes share a database, it keeps the files (``storage.protocol.Vault``), and the folder is this node's copy of some.
+"""
 
 import asyncio
 import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import Final
 
 from msgspec import Struct
 
+from storage.protocol import Vault
+
 #: Media types that a browser may show in the page; all others are downloads.
 INLINE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_ABANDONED_SECONDS: Final = 3600
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
 #: (offset, bytes) pairs that must all match -> media type. SVG and HTML are missing on purpose: they can carry scripts.
@@ -67,13 +75,16 @@ def detect_type(head: bytes) -> str:
 class FileStore:
     """Files under one folder. Who may see a file is the database's business, not this one's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, vault: Vault | None = None) -> None:
         self._folder = folder
+        self._vault = vault
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        # What a crash left half-written has no name that anybody knows.
+        # What a crash left half-written has no name that anybody knows; another process may be writing what is young.
         for leftover in self._incoming.iterdir():
-            leftover.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if leftover.stat().st_mtime < time() - _ABANDONED_SECONDS:
+                    leftover.unlink()
 
     def path(self, sha256: str) -> Path:
         """Where the bytes with this hash lie. Raises ValueError for what is no hash."""
@@ -81,9 +92,20 @@ class FileStore:
             raise ValueError("not a SHA-256 in lower-case hex")
         return self._folder / sha256[:2] / sha256
 
+    async def locate(self, sha256: str) -> Path:
+        """A path at which the bytes lie here, fetched from the vault if need be. Raises FileNotFoundError, StorageError."""
+        path = self.path(sha256)
+        if not await asyncio.to_thread(path.exists):
+            if self._vault is None:
+                raise FileNotFoundError(path)
+            await self._fetch(self._vault, sha256)
+        return path
+
     async def save(self, data: bytes) -> Saved:
         """Keep ``data``; returns when it is durable."""
-        return await asyncio.to_thread(self._save_bytes, data)
+        saved = await asyncio.to_thread(self._save_bytes, data)
+        await self._to_vault(saved.sha256)
+        return saved
 
     async def save_stream(self, chunks: AsyncIterable[bytes], max_bytes: int) -> Saved:
         """Keep what ``chunks`` give, without holding it in memory. Raises TooLarge, or what ``chunks`` raises; then nothing is kept."""
@@ -103,11 +125,28 @@ class FileStore:
             await asyncio.to_thread(self._publish, temporary, digest.hexdigest())
         finally:
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
+        await self._to_vault(digest.hexdigest())
         return Saved(sha256=digest.hexdigest(), mime=detect_type(head), size=size)
 
     async def read(self, sha256: str) -> bytes:
-        """The bytes. Raises FileNotFoundError."""
-        return await asyncio.to_thread(self.path(sha256).read_bytes)
+        """The bytes. Raises FileNotFoundError, StorageError."""
+        path = await self.locate(sha256)
+        return await asyncio.to_thread(path.read_bytes)
+
+    async def _to_vault(self, sha256: str) -> None:
+        if self._vault is not None:
+            await self._vault.put(sha256, self.path(sha256))
+
+    async def _fetch(self, vault: Vault, sha256: str) -> None:
+        handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=self._incoming)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            if not await vault.fetch(sha256, temporary):
+                raise FileNotFoundError(sha256)
+            await asyncio.to_thread(self._publish, temporary, sha256)
+        finally:
+            await asyncio.to_thread(temporary.unlink, missing_ok=True)
 
     def _save_bytes(self, data: bytes) -> Saved:
         handle, name = tempfile.mkstemp(dir=self._incoming)

@@ -67,7 +67,7 @@ class Subscription:
 class Hub:
     """Run :meth:`run` as one task; :meth:`follow` gives each feed its events without holes or repeats."""
 
-    def __init__(self, store: Store, *, buffer: int = BUFFER, max_behind: int = 50_000) -> None:
+    def __init__(self, store: Store, whispers: Whispers | None = None, *, buffer: int = BUFFER, max_behind: int = 50_000) -> None:
         self._store = store
         self._buffer = buffer
         self._max_behind = max_behind
@@ -75,7 +75,7 @@ class Hub:
         self._started = asyncio.Event()
         self._pos = 0
         #: What passes between open windows beside the stream.
-        self.whispers = Whispers()
+        self.whispers = whispers or Whispers()
 
     @property
     def pos(self) -> int:

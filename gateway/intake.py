@@ -17,19 +17,25 @@ from connectors.event import AnyEvent, PayloadQuarantined, PersonEvent, encode_e
 from connectors.identity import partition_of
 from gateway.services import Channel, Services
 from storage.errors import StorageError
-from storage.record import Appended, Duplicate, Entry
+from storage.record import Appended, Duplicate, Entry, Spooled
+from storage.spooling import Place
 
 _WHY_CHARS: Final = 500
 _KEY_CHARS: Final = 512
+_QUARANTINED: Final = str(PayloadQuarantined.__struct_config__.tag)
 
 
 class Outcome(StrEnum):
-    """What became of something a provider sent. Each is counted: received = appended + duplicate + quarantined + refused."""
+    """What became of something a provider sent. Received = appended + duplicate + quarantined + refused + what lies in the spool.
+
+    ``spooled`` is not counted: it becomes one of the others when it is drained.
+    """
 
     APPENDED = "appended"
     DUPLICATE = "duplicate"
     QUARANTINED = "quarantined"
     REFUSED = "refused"
+    SPOOLED = "spooled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,8 @@ class Receipt:
 
     outcome: Outcome
     events: tuple[AnyEvent, ...] = ()
-    #: One per event: where it lies in the stream.
-    places: tuple[Appended | Duplicate, ...] = ()
+    #: One per event: where it lies.
+    places: tuple[Place, ...] = ()
 
 
 async def take_in(services: Services, channel: Channel, request: Request) -> Receipt:
@@ -53,14 +59,15 @@ async def take_in(services: Services, channel: Channel, request: Request) -> Rec
     metrics.received.labels(channel.id).inc(len(events))
     services.crash.reach("intake.read")
     try:
-        places = await services.store.append([entry_of(channel.id, event, request) for event in events])
+        places = await services.inbound.append([entry_of(channel.id, event, request) for event in events])
     except StorageError:
         metrics.inbound.labels(channel.id, Outcome.REFUSED).inc(len(events))
         raise
     services.crash.reach("intake.appended")
-    outcomes = [_outcome(event, place) for event, place in zip(events, places, strict=True)]
+    outcomes = [outcome_of(event_type(event), place) for event, place in zip(events, places, strict=True)]
     for outcome in outcomes:
-        metrics.inbound.labels(channel.id, outcome).inc()
+        if outcome is not Outcome.SPOOLED:
+            metrics.inbound.labels(channel.id, outcome).inc()
     return Receipt(_overall(outcomes), events, tuple(places))
 
 
@@ -132,14 +139,19 @@ def _verified(channel: Channel, request: Request) -> bool:
         return False
 
 
-def _outcome(event: AnyEvent, place: Appended | Duplicate) -> Outcome:
-    if isinstance(place, Duplicate):
-        return Outcome.DUPLICATE
-    return Outcome.QUARANTINED if isinstance(event, PayloadQuarantined) else Outcome.APPENDED
+def outcome_of(type_: str, place: Place) -> Outcome:
+    """What became of an event of this type."""
+    match place:
+        case Spooled():
+            return Outcome.SPOOLED
+        case Duplicate():
+            return Outcome.DUPLICATE
+        case Appended():
+            return Outcome.QUARANTINED if type_ == _QUARANTINED else Outcome.APPENDED
 
 
 def _overall(outcomes: Sequence[Outcome]) -> Outcome:
-    for outcome in (Outcome.QUARANTINED, Outcome.APPENDED):
+    for outcome in (Outcome.SPOOLED, Outcome.QUARANTINED, Outcome.APPENDED):
         if outcome in outcomes:
             return outcome
     return Outcome.DUPLICATE

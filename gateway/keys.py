@@ -1,12 +1,15 @@
-"""The gateway's own secret key: given by the operator, or made once and kept beside the data."""
+"""The gateway's own secret key: given by the operator, or made once and kept beside the data; several nodes keep it in their database."""
 
+import asyncio
 import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from config import Secret
+from storage.protocol import Store, Transaction
 
+SETTING: Final = "secret_key"
 FILE: Final = "secret.key"
 _BYTES: Final = 32
 
@@ -15,8 +18,25 @@ class BadKey(Exception):
     """The key file cannot be used; the message says what to do."""
 
 
-def secret_key(data_dir: Path) -> Secret:
-    """The key in ``data_dir/secret.key``, made if there is none. Raises BadKey."""
+async def secret_key(given: Secret, store: Store, data_dir: Path) -> Secret:
+    """The key to use. Raises BadKey, StorageError."""
+    if given:
+        return given
+    if not store.shared:
+        return await asyncio.to_thread(_in_folder, data_dir)
+    fresh = secrets.token_hex(_BYTES)
+
+    async def agree(tx: Transaction) -> str:
+        known = await tx.settings.get(SETTING)
+        if not known:
+            await tx.settings.put(SETTING, fresh)
+        return known or fresh
+
+    return Secret(await store.transact(agree))
+
+
+def _in_folder(data_dir: Path) -> Secret:
+    """The key in ``data_dir/secret.key``, made if there is none."""
     path = data_dir / FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,8 +1,11 @@
 """What the gateway counts, in one list. Each gateway has a registry of its own, so two can run in one process."""
 
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 #: Seconds; a webhook should be answered far below the providers' limits (3 … 15 s).
 _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -26,16 +29,28 @@ class Metrics:
         #: ``outcome``: ``sent`` or a failure kind.
         self.attempts = Counter("sportello_attempts", "Attempts to send a reply", ["channel", "outcome"], registry=registry)
         self.outbox_waiting = Gauge("sportello_outbox_waiting", "Replies accepted and not finished", ["channel"], registry=registry)
+        self.sending_held = Gauge("sportello_sending_held", "1 while no reply is sent until an operator releases it", registry=registry)
         self.channel_paused = Gauge("sportello_channel_paused", "1 while a channel's sending is paused", ["channel"], registry=registry)
         #: ``outcome``: ``stored``, ``retry``, ``given_up``.
         self.media = Counter("sportello_media", "Files fetched from providers", ["channel", "outcome"], registry=registry)
         self.feed_subscribers = Gauge("sportello_feed_subscribers", "Open live feeds", ["kind"], registry=registry)
         self.worker_up = Gauge("sportello_worker_up", "1 while a background worker runs", ["worker"], registry=registry)
         self.worker_restarts = Counter("sportello_worker_restarts", "Workers restarted after a failure", ["worker"], registry=registry)
+        self.mirror_lag = Gauge("sportello_mirror_lag_events", "Stream events that the bus does not have yet", registry=registry)
+        self.spool_drained = Counter("sportello_spool_drained", "Events handed on from the spool to the database", registry=registry)
+        self.spool_refused = Counter("sportello_spool_refused", "Events of the spool that the database would not have", registry=registry)
         #: ``route`` is the route's template, never the path itself: there is no end of paths.
         self.http = Histogram(
             "sportello_http_seconds", "Time to answer a request", ["method", "route", "status"], buckets=_LATENCY_BUCKETS, registry=registry
         )
+
+    def watch_spool(self, look: "Callable[[], SpoolFigures]") -> None:
+        """Add the gauges of the spool; they are read when they are asked for, so that what came in always adds up."""
+        self.registry.register(_SpoolCollector(look))
+
+    def watch_nodes(self, look: "Callable[[], NodeFigures]") -> None:
+        """Add the gauges of this node among the others."""
+        self.registry.register(_NodeCollector(look))
 
     def value(self, name: str, **labels: str) -> float:
         """One figure, for tests and for people; 0 if it was never touched."""
@@ -50,3 +65,55 @@ class Metrics:
 
 def _name(line: bytes) -> bytes:
     return line.removeprefix(b"# HELP ").removeprefix(b"# TYPE ").split(b"{")[0].split(b" ")[0]
+
+
+class SpoolFigures(NamedTuple):
+    """A spool at one moment."""
+
+    #: Events that wait, by channel.
+    events: Mapping[str, int]
+    bytes: int
+    oldest_seconds: float
+    #: Damaged files that somebody has to look at.
+    set_aside: int
+
+
+class _SpoolCollector(Collector):
+    def __init__(self, look: Callable[[], SpoolFigures]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        """What the registry asks for."""
+        figures = self._look()
+        events = GaugeMetricFamily("sportello_spool_events", "Events that wait in the spool for the database", labels=["channel"])
+        for channel, count in figures.events.items():
+            events.add_metric([channel], count)
+        yield events
+        yield GaugeMetricFamily("sportello_spool_bytes", "Size of what is in the spool", value=figures.bytes)
+        yield GaugeMetricFamily("sportello_spool_oldest_seconds", "Age of the oldest event in the spool", value=figures.oldest_seconds)
+        yield GaugeMetricFamily("sportello_spool_set_aside_files", "Damaged spools to be looked at and removed", value=figures.set_aside)
+
+
+class NodeFigures(NamedTuple):
+    """A node at one moment."""
+
+    #: Duties that it has, by kind.
+    duties: Mapping[str, int]
+    #: Nodes that it knows to run.
+    nodes: int
+    bus_up: bool
+
+
+class _NodeCollector(Collector):
+    def __init__(self, look: Callable[[], NodeFigures]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        """What the registry asks for."""
+        figures = self._look()
+        duties = GaugeMetricFamily("sportello_duties", "Duties that this node has", labels=["kind"])
+        for kind, count in figures.duties.items():
+            duties.add_metric([kind], count)
+        yield duties
+        yield GaugeMetricFamily("sportello_nodes", "Nodes that run, as this one sees it", value=figures.nodes)
+        yield GaugeMetricFamily("sportello_bus_up", "1 while the bus is all right, or there is none", value=figures.bus_up)

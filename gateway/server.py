@@ -15,23 +15,25 @@ from msgspec.structs import replace
 
 from config import Config
 from gateway.admin import Admin, listen_for_orders
-from gateway.app import create_app
+from gateway.app import create_app, create_operators_app
+from gateway.backup import backing_up
 from gateway.crashpoint import CrashPoints
+from gateway.listener import BACKLOG, CannotListen, bind, share
+from gateway.patience import PatientSite
+from gateway.processes import STOP_SECONDS, Lifeline, Seat
 from gateway.reprocess import reprocess
 from gateway.services import Services
+from gateway.web.nodes import node_views
+from gateway.web.shapes import NodeView
+from gateway.web.state import STATE
 from gateway.wiring import open_gateway
 
 #: Requests under way get so long to end when the server stops; the workers have their own time after it.
 DRAIN_SECONDS: Final = 3.0
-_BACKLOG: Final = 1024
 
 
 class DiskLost(Exception):
     """The disk can no longer be trusted: what it said was kept may not be. The process has to end, and be started anew."""
-
-
-class CannotListen(Exception):
-    """The address cannot be listened on; the message says what to do."""
 
 
 async def _nothing(services: Services) -> None:
@@ -59,6 +61,8 @@ class Occasion:
     #: Called when requests are answered.
     ready: Callable[[Services], Awaitable[None]] = _nothing
     crash: CrashPoints = field(default_factory=CrashPoints)
+    #: This process is one of several, started by a parent.
+    seat: Seat | None = None
 
 
 async def run_gateway(config: Config, occasion: Occasion | None = None, stop: asyncio.Event | None = None) -> None:
@@ -68,17 +72,26 @@ async def run_gateway(config: Config, occasion: Occasion | None = None, stop: as
     """
     occasion = occasion or Occasion()
     end = _End()
-    with contextlib.closing(bind(config)) as listener, _signals(end, wanted=stop is None):
+    open_socket = bind if occasion.seat is None else share
+    with contextlib.closing(open_socket(config)) as listener, _signals(end, wanted=stop is None), _lifeline(end, config, occasion.seat):
         config = occasion.prepare(_with_port(config, listener))
-        async with open_gateway(config, crash=occasion.crash, on_fatal=end.fail) as services, _orders(services):
-            runner = web.AppRunner(_application(services, occasion), access_log=None, shutdown_timeout=DRAIN_SECONDS)
+        async with (
+            open_gateway(config, crash=occasion.crash, on_fatal=end.fail) as services,
+            _orders(services),
+            contextlib.AsyncExitStack() as stack,
+        ):
+            app = _application(services, occasion)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
             await runner.setup()
             try:
-                await web.SockSite(runner, listener).start()
+                await PatientSite(runner, listener, backlog=BACKLOG).start()
+                await stack.enter_async_context(_figures(app, config))
                 structlog.get_logger("server").info("ready", url=config.public_url, channels=sorted(services.channels))
                 await occasion.ready(services)
                 await end.wait(stop)
                 structlog.get_logger("server").info("stopping")
+                app[STATE].leaving.set()
+                await asyncio.sleep(0 if end.failed else config.server.drain)
             finally:
                 await runner.cleanup()
     end.raise_failure()
@@ -90,6 +103,11 @@ class _End:
     def __init__(self) -> None:
         self._told = asyncio.Event()
         self._failure: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Is there no time for good manners?"""
+        return self._failure is not None
 
     def tell(self) -> None:
         """Stop in good order."""
@@ -127,18 +145,29 @@ def _signals(end: _End, *, wanted: bool) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def bind(config: Config) -> socket.socket:
-    """The listening socket: made before anything else, so that a port in use is found before the database is touched."""
-    host, port = config.server.host, config.server.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _lifeline(end: _End, config: Config, seat: Seat | None) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if seat is None else Lifeline(seat, config.server.drain + STOP_SECONDS).watched(end.tell)
+
+
+@contextlib.asynccontextmanager
+async def _figures(app: web.Application, config: Config) -> AsyncIterator[None]:
+    """This process's own figures, on a port that no other process shares; nothing without ``node.metrics_port``."""
+    if not config.node.metrics_port:
+        yield
+        return
+    port = config.node.metrics_port + config.node.slot
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        # Python adds the address to the system's words.
-        reason = (error.strerror or "not possible").split(" (while", 1)[0].lower()
-        raise CannotListen(
-            f"cannot listen on {host}:{port} ({reason}): choose another port by --port, or stop the program that uses it"
-        ) from error
+        listener = bind(replace(config, server=replace(config.server, host="127.0.0.1", port=port)))
+    except CannotListen as error:
+        raise CannotListen(f"cannot listen on 127.0.0.1:{port} for figures: choose another node.metrics_port") from error
+    with contextlib.closing(listener):
+        runner = web.AppRunner(create_operators_app(app), access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            yield
+        finally:
+            await runner.cleanup()
 
 
 def _with_port(config: Config, listener: socket.socket) -> Config:
@@ -154,6 +183,10 @@ def _application(services: Services, occasion: Occasion) -> web.Application:
 
 @contextlib.asynccontextmanager
 async def _orders(services: Services) -> AsyncIterator[None]:
+    if services.config.node.slot:
+        # One process of each data folder takes orders.
+        yield
+        return
     admin = admin_of(services)
     async with listen_for_orders(admin, Path(services.config.data_dir)):
         yield
@@ -165,4 +198,15 @@ def admin_of(services: Services) -> Admin:
     async def again(channel: str) -> dict[str, int]:
         return await reprocess(services, channel)
 
-    return Admin(store=services.store, router=services.router, clock=services.clock, public_url=services.config.public_url, reprocess=again)
+    async def nodes() -> list[NodeView]:
+        return await node_views(services)
+
+    return Admin(
+        store=services.store,
+        router=services.router,
+        clock=services.clock,
+        public_url=services.config.public_url,
+        reprocess=again,
+        nodes=nodes,
+        back_up=backing_up(services),
+    )

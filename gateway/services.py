@@ -9,12 +9,16 @@ from typing import Any
 
 from config.model import Config
 from connectors.contract import Client, Connector
+from gateway.attendance import Attendance
 from gateway.crashpoint import CrashPoints
 from gateway.files import FileStore
 from gateway.hub import Hub
 from gateway.metrics import Metrics
+from gateway.work.duty import Duties
 from routing.router import Router
+from storage.bus import Bus
 from storage.protocol import Store
+from storage.spooling import Appender, SpoolingAppender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,14 @@ class Services:
     #: With ``server.secret_key`` filled and ``public_url`` right even for port 0.
     config: Config
     store: Store
+    #: Where inbound events go: the store, or the store with this node's spool before it.
+    inbound: Appender
+    bus: Bus
     router: Router
+    #: What this node may do, when several share the work.
+    duties: Duties
+    #: Which agents have an inbox open.
+    attendance: Attendance
     channels: Mapping[str, Channel]
     #: Fans committed events out to open feeds.
     hub: Hub
@@ -52,5 +63,7 @@ class Services:
     #: Aware UTC.
     clock: Callable[[], datetime]
     data_dir: Path
+    #: The same as ``inbound`` if there is a spool.
+    spooling: SpoolingAppender | None = None
     #: Where tests can have the process killed; does nothing otherwise.
     crash: CrashPoints = field(default_factory=CrashPoints)

@@ -1,7 +1,7 @@
 """What is said between open windows and never kept: somebody is typing.
 
-A whisper lives in the memory of one gateway, reaches those who are listening at that moment, and means nothing some seconds
-later. It has no position, and losing one harms nobody; so each listener holds a few only.
+A whisper reaches those who are listening at that moment, on whatever node, and means nothing some seconds later. It has no
+position, and losing one harms nobody; so each listener holds a few only.
 """
 
 import asyncio
@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
+from storage.bus import Bus
+
+TOPIC: Final = "whisper"
 #: How long "is typing" is shown after the last sign of it.
 TTL: Final = timedelta(seconds=6)
 #: Of one person in one conversation, at most one whisper in this time is passed on.
@@ -54,9 +58,12 @@ class Listener:
 
 
 class Whispers:
-    """All who listen in one gateway."""
+    """All who listen on this node; ``bus`` brings what is said on others."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus | None = None) -> None:
+        self._bus = bus
+        if bus is not None:
+            bus.hear(TOPIC, self.hear)
         self._listeners: set[Listener] = set()
         self._last: OrderedDict[str, datetime] = OrderedDict()
 
@@ -77,6 +84,17 @@ class Whispers:
 
     def say(self, whisper: Whisper) -> None:
         """Pass it to all; each listener picks what is meant for them."""
+        if self._bus is None:
+            self._pass(whisper)
+        else:
+            self._bus.tell(TOPIC, msgspec.json.encode(whisper))
+
+    def hear(self, data: bytes) -> None:
+        """What was said here or on another node. What cannot be read comes from another version, and is no loss."""
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            self._pass(msgspec.json.decode(data, type=Whisper))
+
+    def _pass(self, whisper: Whisper) -> None:
         for listener in self._listeners:
             listener.offer(whisper)
 

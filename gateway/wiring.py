@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 import structlog
@@ -14,35 +13,42 @@ from msgspec.structs import replace
 
 from config import Config
 from connectors.contract import ClientContext, FileReader
+from gateway.attendance import Attendance
 from gateway.channels import PlannedChannel, plan_channels
 from gateway.crashpoint import CrashPoints
-from gateway.fetch import GuardedFetcher
 from gateway.files import FileStore
+from gateway.held import hold_if_moved
 from gateway.hub import Hub
 from gateway.keys import secret_key
 from gateway.metrics import Metrics
 from gateway.services import Channel, Services
+from gateway.spool import announce_spool, open_spooling
+from gateway.whisper import Whispers
 from gateway.work.actor import GATEWAY, command_id
-from gateway.work.listen import ListenWorker, is_receiver
-from gateway.work.media import MediaWorker
-from gateway.work.outbox import OutboxWorker
-from gateway.work.route import RouteWorker
-from gateway.work.supervise import Supervisor, Worker
-from gateway.work.tick import TickWorker
+from gateway.work.duty import Duties
+from gateway.work.roster import duties_of, node_of, working
 from routing.command import PutQueue
+from routing.errors import Refused
 from routing.router import Router, Signals
 from routing.rules import Rules
 from storage import open_store, utc_now
+from storage.bus import Bus
+from storage.buses import open_bus
+from storage.errors import Conflict
 from storage.protocol import Store
 from storage.record import Recorded
 
-#: Together with the web server's own, below the 10 s that a stop may take.
-STOP_SECONDS: Final = 6.0
-
 
 def database_url(config: Config) -> str:
-    """Address of the database, for ``storage.open_store``."""
-    return config.storage.url or "sqlite://" + quote(str((Path(config.data_dir) / "sportello.db").absolute()))
+    """Address of the database, for ``storage.open_store``. It may hold a password: show :func:`without_password` of it."""
+    return config.storage.url.reveal() or "sqlite://" + quote(str((Path(config.data_dir) / "sportello.db").absolute()))
+
+
+def without_password(url: str) -> str:
+    """The address for people to read."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host, query=""))
 
 
 def rules_of(config: Config, planned: Sequence[PlannedChannel]) -> Rules:
@@ -69,27 +75,29 @@ async def open_gateway(
     ``keys.BadKey``; then nothing is left open.
     """
     planned = plan_channels(config)
-    config, data_dir = _settle(config)
+    data_dir = _private_folder(config.data_dir)
     async with contextlib.AsyncExitStack() as stack:
-        store = await open_store(database_url(config), clock=clock, on_fatal=on_fatal)
-        stack.push_async_callback(store.close)
-        files = FileStore(data_dir / "media")
+        bus, store = await _open_database(stack, config, clock, on_fatal)
+        config = await _with_key(config, store, data_dir)
+        spooling = None
+        if workers:  # a tool beside a running gateway takes nothing in, and must not lock that one's spool
+            spooling = await stack.enter_async_context(open_spooling(config, store, data_dir, clock=clock, on_fatal=on_fatal))
+        files = FileStore(data_dir / "media", store.vault)
         session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()))
-        fetcher = GuardedFetcher(config.media.allow_private_hosts)
-        stack.push_async_callback(fetcher.close)
-        channels: dict[str, Channel] = {}
-        for plan in planned:
-            channels[plan.id] = plan.open(ClientContext(session=session, channel=plan.id, read_file=_file_reader(store, files)))
-            stack.push_async_callback(channels[plan.id].client.close)
-        outbox_wake, media_wake = asyncio.Event(), asyncio.Event()
-        metrics = Metrics()
-        signals = Signals(outbox=outbox_wake.set, media=media_wake.set, failed=_note_failed(metrics))
+        channels = _open_channels(stack, planned, session, _file_reader(store, files))
+        outbox_wake, media_wake, metrics = asyncio.Event(), asyncio.Event(), Metrics()
+        duties = _duties(config, store, channels, clock)
         services = Services(
             config=config,
             store=store,
-            router=Router(store, rules_of(config, planned), clock, signals),
+            inbound=spooling or store,
+            spooling=spooling,
+            bus=bus,
+            router=Router(store, rules_of(config, planned), clock, _signals(bus, outbox_wake, media_wake, metrics)),
+            duties=duties,
+            attendance=Attendance(bus, duties.node.id, knows_all=bool(config.bus.url) or not store.shared),
             channels=channels,
-            hub=Hub(store),
+            hub=Hub(store, Whispers(bus)),
             files=files,
             metrics=metrics,
             outbox_wake=outbox_wake,
@@ -98,39 +106,62 @@ async def open_gateway(
             data_dir=data_dir,
             crash=crash or CrashPoints(),
         )
+        announce_spool(services)
         await make_queues(services.router, store, planned, clock)
         if workers:
-            supervisor = Supervisor(services.metrics)
-            stack.push_async_callback(supervisor.stop, STOP_SECONDS)
-            for worker in workers_of(services, fetcher):
-                supervisor.start(worker)
+            await stack.enter_async_context(working(services))
         yield services
 
 
-def _settle(config: Config) -> tuple[Config, Path]:
-    """The data folder made, private, and the secret key filled in."""
-    data_dir = Path(config.data_dir)
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if config.server.secret_key:
-        return config, data_dir
-    return replace(config, server=replace(config.server, secret_key=secret_key(data_dir))), data_dir
+async def _open_database(
+    stack: contextlib.AsyncExitStack, config: Config, clock: Callable[[], datetime], on_fatal: Callable[[BaseException], None] | None
+) -> tuple[Bus, Store]:
+    bus = await open_bus(config.bus.url.reveal())
+    stack.push_async_callback(bus.close)
+    store = await open_store(database_url(config), clock=clock, on_fatal=on_fatal, bus=bus)
+    stack.push_async_callback(store.close)
+    await hold_if_moved(store, database_url(config))
+    return bus, store
 
 
-def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
-    """Everything that runs in the background."""
-    found = [
-        Worker("hub", services.hub.run),
-        Worker("route", RouteWorker(services).run),
-        Worker("outbox", OutboxWorker(services).run),
-        Worker("media", MediaWorker(services, fetcher).run),
-        Worker("tick", TickWorker(services).run),
-    ]
-    found += [
-        Worker(f"listen {channel.id}", ListenWorker(services, channel).run)
-        for channel in services.channels.values()
-        if is_receiver(channel)
-    ]
-    return found
+def _open_channels(
+    stack: contextlib.AsyncExitStack, planned: Sequence[PlannedChannel], session: aiohttp.ClientSession, read_file: FileReader
+) -> dict[str, Channel]:
+    channels: dict[str, Channel] = {}
+    for plan in planned:
+        channels[plan.id] = plan.open(ClientContext(session=session, channel=plan.id, read_file=read_file))
+        stack.push_async_callback(channels[plan.id].client.close)
+    return channels
+
+
+def _private_folder(name: str) -> Path:
+    folder = Path(name)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+async def _with_key(config: Config, store: Store, data_dir: Path) -> Config:
+    key = await secret_key(config.server.secret_key, store, data_dir)
+    return replace(config, server=replace(config.server, secret_key=key))
+
+
+def _duties(config: Config, store: Store, channels: Mapping[str, Channel], clock: Callable[[], datetime]) -> Duties:
+    return Duties(store, node_of(config, clock()), duties_of(channels.values(), mirrored=bool(config.bus.url)))
+
+
+def _signals(bus: Bus, outbox: asyncio.Event, media: asyncio.Event, metrics: Metrics) -> Signals:
+    return Signals(outbox=_both(bus, "outbox", outbox), media=_both(bus, "media", media), failed=_note_failed(metrics))
+
+
+def _both(bus: Bus, topic: str, wake: asyncio.Event) -> Callable[[], None]:
+    """Wakes the worker here and those on other nodes: who owns the partition is not ours to know."""
+    bus.hear(topic, lambda _: wake.set())
+
+    def signal() -> None:
+        wake.set()
+        bus.tell(topic, b"")
+
+    return signal
 
 
 async def make_queues(router: Router, store: Store, planned: Sequence[PlannedChannel], clock: Callable[[], datetime]) -> None:
@@ -138,7 +169,9 @@ async def make_queues(router: Router, store: Store, planned: Sequence[PlannedCha
     wanted = {plan.section.queue for plan in planned if plan.section.queue}
     have = {queue.name for queue in await store.view(lambda tx: tx.queues.all())}
     for name in sorted(wanted - have):
-        await router.handle(PutQueue(id=command_id(clock()), actor=GATEWAY, name=name))
+        # Another node that starts at the same moment may be quicker.
+        with contextlib.suppress(Conflict, Refused):
+            await router.handle(PutQueue(id=command_id(clock()), actor=GATEWAY, name=name))
         structlog.get_logger("wiring").info("queue made, because a channel names it", queue=name)
 
 

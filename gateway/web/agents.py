@@ -43,10 +43,11 @@ class AgentChange(Input, frozen=True, kw_only=True):
 
 async def list_agents(call: Call[Nothing, Nothing]) -> Page[AgentView]:
     """All colleagues."""
+    present = await call.services.attendance.present()
 
     async def work(tx: Transaction) -> Page[AgentView]:
         agents = await tx.agents.all()
-        views = [agent_view(agent, await tx.agents.open_count(agent.id)) for agent in agents]
+        views = [_listed(agent, await tx.agents.open_count(agent.id), present) for agent in agents]
         return Page(items=views, as_of_pos=await tx.stream.head())
 
     return await call.view(work)
@@ -90,6 +91,10 @@ async def change_agent(call: Call[AgentChange, Nothing]) -> AgentAnswer:
         await call.transact(lambda tx: _end_sessions(tx, agent.id, kept, call.now))
     load = await call.view(lambda tx: tx.agents.open_count(agent.id))
     return AgentAnswer(agent=agent_view(agent, load))
+
+
+def _listed(agent: Agent, open_count: int, present: frozenset[str] | None) -> AgentView:
+    return agent_view(agent, open_count, connected=None if present is None else agent.id in present)
 
 
 async def _end_sessions(tx: Transaction, agent_id: str, kept: str, now: datetime) -> None:

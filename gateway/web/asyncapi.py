@@ -88,6 +88,7 @@ _CONTROL: Final = {
         "The shopper of a conversation is typing, until a time at most. Not in the stream: without a position, never sent again.",
         {"conversation_id": {"type": "string"}, "until": {"type": "string", "format": "date-time"}},
     ),
+    "restart": ("Last frame before close code 1012: come back after so many seconds.", {"retry_after": {"type": "number"}}),
     "ping": ("Every 20 seconds.", {}),
 }
 

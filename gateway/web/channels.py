@@ -1,5 +1,7 @@
 """The configured channels, and how their deliveries add up."""
 
+from typing import Any
+
 import msgspec
 
 from connectors.event import PayloadQuarantined
@@ -45,17 +47,20 @@ async def list_quarantine(call: Call[Nothing, QuarantineQuery]) -> Page[Quaranti
     )
 
 
-async def reconcile(call: Call[Nothing, Nothing]) -> Page[ReconcileView]:
+async def reconcile(call: Call[Nothing, Any]) -> Page[ReconcileView]:
     """Does everything that came in add up? Counted since this process started."""
     metrics = call.services.metrics
     waiting = await call.view(lambda tx: tx.stream.quarantine_counts())
     views = []
+    spool = None if call.services.spooling is None else call.services.spooling.spool
     for channel in sorted(call.services.channels):
         received = int(metrics.registry.get_sample_value("sportello_received_total", {"channel": channel}) or 0)
         counts = {
             outcome: int(metrics.registry.get_sample_value("sportello_inbound_total", {"channel": channel, "outcome": outcome}) or 0)
             for outcome in Outcome
         }
+        spooled = 0 if spool is None else spool.waiting[channel]
+        carried = 0 if spool is None else spool.opened.waiting.get(channel, 0)
         views.append(
             ReconcileView(
                 channel=channel,
@@ -64,7 +69,8 @@ async def reconcile(call: Call[Nothing, Nothing]) -> Page[ReconcileView]:
                 duplicates=counts[Outcome.DUPLICATE],
                 quarantined=counts[Outcome.QUARANTINED],
                 refused=counts[Outcome.REFUSED],
-                balanced=received == sum(counts.values()),
+                spooled=spooled,
+                balanced=received + carried == sum(counts.values()) + spooled,
                 waiting_for_reprocess=waiting.get(channel, 0),
             )
         )

@@ -39,6 +39,9 @@ _HOOK_ANSWERS: Final = {
     503: "Try again.",
 }
 
+#: The tag of what a node of any role answers.
+OPERATORS: Final = "Operators"
+
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="GET",
@@ -138,7 +141,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/healthz",
         handler=health.healthz,
         summary="Is the process alive?",
-        tag="Operators",
+        tag=OPERATORS,
         answers={200: "It is."},
         response=health.Health,
     ),
@@ -147,8 +150,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/readyz",
         handler=health.readyz,
         summary="Can it work?",
-        tag="Operators",
-        answers={200: "It can.", 503: "The database does not answer."},
+        tag=OPERATORS,
+        answers={200: "It can.", 503: "The database does not answer, or the gateway is about to stop."},
         response=health.Health,
     ),
     Endpoint(
@@ -156,7 +159,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/metrics",
         handler=health.metrics,
         summary="Figures for Prometheus",
-        tag="Operators",
+        tag=OPERATORS,
         answers={200: "Text in Prometheus' format."},
     ),
     _page("/", pages.root),

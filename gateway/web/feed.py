@@ -156,6 +156,14 @@ class EventWire:
             raise Closing(int(WSCloseCode.GOING_AWAY), "gone") from None
 
 
+async def say_restart(response: web.StreamResponse, closing: Closing) -> None:
+    """Tell an EventSource when to come back, in its own words; its next pause is that long."""
+    if closing.retry_after:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(live.HELLO_SECONDS):
+                await response.write(b"retry: %d\n\n" % round(closing.retry_after * 1000))
+
+
 async def _socket(request: web.Request, state: WebState, after: int | None) -> web.StreamResponse:
     known: Principal | None = None
     refused = False
@@ -171,9 +179,10 @@ async def _socket(request: web.Request, state: WebState, after: int | None) -> w
         try:
             principal = known or await _introduce(socket, state, refused=refused)
             stream = Feed(state, principal, wire)
-            closing = await live.first_of(
-                state, stream.run(after), stream.overhear(), stream.check(), live.keep_alive(wire), _listen(socket, wire)
-            )
+            async with state.services.attendance.here(principal.agent.id):
+                closing = await live.first_of(
+                    state, stream.run(after), stream.overhear(), stream.check(), live.keep_alive(wire), _listen(socket, wire)
+                )
         except Closing as reason:
             closing = reason
     await live.close(socket, closing, TOO_SLOW)
@@ -185,8 +194,11 @@ async def _events(request: web.Request, state: WebState, after: int | None, prin
     await response.prepare(request)
     wire = EventWire(response)
     stream = Feed(state, principal, wire)
-    with state.services.metrics.feed_subscribers.labels("agent").track_inprogress():
-        closing = await live.first_of(state, stream.run(after), stream.overhear(), stream.check(), live.keep_alive(wire))
+    attendance, metrics = state.services.attendance, state.services.metrics
+    with metrics.feed_subscribers.labels("agent").track_inprogress():
+        async with attendance.here(principal.agent.id):
+            closing = await live.first_of(state, stream.run(after), stream.overhear(), stream.check(), live.keep_alive(wire))
+    await say_restart(response, closing)
     if closing.code == TOO_SLOW and request.transport is not None:
         request.transport.abort()
     return response

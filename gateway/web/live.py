@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
@@ -17,6 +18,8 @@ PING_SECONDS: Final = 20.0
 #: A client that takes nothing for this long is cut.
 SEND_SECONDS: Final = 10.0
 HELLO_SECONDS: Final = 5.0
+#: After a restart all clients are back within this time.
+COME_BACK: Final = (0.5, 5.0)
 
 BAD_CREDENTIAL: Final = 4401
 RESTART: Final = int(WSCloseCode.SERVICE_RESTART)
@@ -31,10 +34,12 @@ encode: Final = msgspec.json.Encoder().encode
 class Closing(Exception):
     """The connection is to end with this close code."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        #: Seconds after which to come back; 0: as the client likes.
+        self.retry_after = retry_after
 
 
 class Wire(Protocol):
@@ -81,7 +86,7 @@ async def first_of(state: WebState, *parts: Coroutine[Any, Any, None]) -> Closin
             task.cancel()
         await asyncio.gather(*tasks, stopping, return_exceptions=True)
     if stopping in done:
-        return Closing(RESTART, "the gateway restarts")
+        return Closing(RESTART, "the gateway restarts", come_back())
     for task in done:
         error = task.exception()
         if isinstance(error, Closing):
@@ -100,7 +105,14 @@ async def close(socket: web.WebSocketResponse, closing: Closing, slow_code: int)
     """Say why and hang up; a client that does not listen is not waited for."""
     with contextlib.suppress(TimeoutError, ConnectionError):
         async with asyncio.timeout(SEND_SECONDS):
+            if closing.retry_after:
+                await socket.send_str(encode({"type": "restart", "retry_after": closing.retry_after}).decode())
             await socket.close(code=closing.code, message=closing.reason.encode(), drain=closing.code != slow_code)
+
+
+def come_back() -> float:
+    """Seconds, different for each client, so that not all come back at once."""
+    return round(random.uniform(*COME_BACK), 1)  # noqa: S311 - nothing secret
 
 
 async def first_frame(socket: web.WebSocketResponse) -> bytes:

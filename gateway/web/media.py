@@ -85,14 +85,15 @@ async def download(call: Call[Nothing, Nothing]) -> web.StreamResponse:
             raise not_found()
         return file
 
-    return serve(call.services, await call.view(work))
+    return await serve(call.services, await call.view(work))
 
 
-def serve(services: Services, file: StoredFile) -> web.FileResponse:
+async def serve(services: Services, file: StoredFile) -> web.FileResponse:
     """A file as a response that no browser will take for a page. Raises Refusal 404."""
-    path = services.files.path(file.sha256)
-    if not path.is_file():
-        raise not_found()
+    try:
+        path = await services.files.locate(file.sha256)
+    except FileNotFoundError:
+        raise not_found() from None
     inline = file.mime in INLINE_TYPES
     return web.FileResponse(
         path,

@@ -57,6 +57,10 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers["Server"] = "sportello"
     if isinstance(response, web.WebSocketResponse):
         return
+    if request.app[STATE].leaving.is_set():
+        # Whoever keeps this connection for the next request would find it closed.
+        headers["Connection"] = "close"
+        response.force_close()
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     is_page = response.content_type == "text/html"

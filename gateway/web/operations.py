@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.web import agents, auth, channels, conversations, customers, history, media, queues, tokens
+from gateway.web import agents, auth, channels, conversations, customers, history, media, nodes, queues, reconcile, tokens
 from gateway.web.access import ADMINS, SUPERVISORS
 from gateway.web.route import Nothing, Replay, Route
 from gateway.web.shapes import (
@@ -19,11 +19,11 @@ from gateway.web.shapes import (
     MeAnswer,
     MessageAnswer,
     MessagePage,
+    NodeView,
     Page,
     QuarantineView,
     QueueAnswer,
     QueueView,
-    ReconcileView,
     TicketAnswer,
     TokenCreated,
     TokenView,
@@ -190,10 +190,20 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="GET",
         path="/reconcile",
-        handler=channels.reconcile,
+        handler=reconcile.reconcile,
         summary="Does everything that came in add up?",
         tag="Channels",
-        response=Page[ReconcileView],
+        query=reconcile.ReconcileQuery,
+        response=reconcile.ReconcileAnswer,
+        roles=ADMINS,
+    ),
+    Route(
+        method="GET",
+        path="/nodes",
+        handler=nodes.list_nodes,
+        summary="List the running processes of the gateway",
+        tag="Nodes",
+        response=Page[NodeView],
         roles=ADMINS,
     ),
     Route(

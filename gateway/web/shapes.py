@@ -37,6 +37,8 @@ class AgentView(Shape, frozen=True, kw_only=True):
     disabled: bool
     #: Conversations that they have open now.
     open_count: int = 0
+    #: Is their inbox open somewhere? Null: not known here; only lists say it.
+    connected: bool | None = None
 
 
 class AgentAnswer(Shape, frozen=True, kw_only=True):
@@ -64,6 +66,20 @@ class QueueView(Shape, frozen=True, kw_only=True):
 
 class QueueAnswer(Shape, frozen=True, kw_only=True):
     queue: QueueView
+
+
+class NodeView(Shape, frozen=True, kw_only=True):
+    """A running process of the gateway."""
+
+    id: str
+    #: ``edge``, ``router``, ``sender``.
+    roles: tuple[str, ...]
+    since: Instant
+    version: str
+    #: The one that answers.
+    this: bool = False
+    #: Kind of duty -> how many it has; known of the one that answers only.
+    duties: dict[str, int] | None = None
 
 
 class ChannelView(Shape, frozen=True, kw_only=True):
@@ -144,6 +160,8 @@ class ReconcileView(Shape, frozen=True, kw_only=True):
     duplicates: int
     quarantined: int
     refused: int
+    #: In this node's spool, to be handed on when the database is back.
+    spooled: int
     balanced: bool
     #: Payloads that still wait for a reader, in the whole stream.
     waiting_for_reprocess: int
@@ -180,7 +198,7 @@ class FileView(Shape, frozen=True, kw_only=True):
     name: str
 
 
-def agent_view(agent: Agent, open_count: int = 0) -> AgentView:
+def agent_view(agent: Agent, open_count: int = 0, *, connected: bool | None = None) -> AgentView:
     """An agent without what is nobody's business."""
     return AgentView(
         id=agent.id,
@@ -191,6 +209,7 @@ def agent_view(agent: Agent, open_count: int = 0) -> AgentView:
         capacity=agent.capacity,
         disabled=agent.disabled,
         open_count=open_count,
+        connected=connected,
     )
 
 

@@ -56,10 +56,9 @@ class WebState:
     visitor_throttle: Throttle
     #: Visitors' frames that come by HTTP, by visitor: as many as a socket may send.
     visitor_frames: Rates = field(default_factory=lambda: Rates(20, 20))
-    #: Visitors' files, by visitor and by address: ten and a hundred in a minute.
-    visitor_files: Rates = field(default_factory=lambda: Rates(10 / 60, 10))
-    address_files: Rates = field(default_factory=lambda: Rates(100 / 60, 100))
     background: Background = field(default_factory=Background)
+    #: Set when the gateway is about to stop: it works as ever, and wants no more visitors.
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
     #: Set when the gateway stops: open sockets close with 1012, so that browsers come back.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -1,6 +1,5 @@
 """Visitors' files, both ways: they upload with their token, and fetch by a signed link what is in their own conversations."""
 
-import asyncio
 from typing import Annotated, Final
 
 import msgspec
@@ -23,6 +22,9 @@ from storage.ids import random_id
 from storage.protocol import Transaction
 from storage.record import StoredFile
 
+#: Files in a minute, on all nodes together.
+VISITOR_FILES: Final = 10
+ADDRESS_FILES: Final = 100
 _EVERYTHING: Final = Scope(everything=True)
 
 FileId = Annotated[str, msgspec.Meta(pattern=r"^med_[0-9A-Za-z]{1,64}$")]
@@ -40,10 +42,9 @@ class UploadedFile(Struct, frozen=True, kw_only=True):
 async def _upload(request: web.Request, state: WebState, channel: Channel) -> web.StreamResponse:
     """``POST /chat/v1/{channel}/files``: the body is the file, ``X-File-Name`` its name, percent-encoded."""
     _, visitor = bearer(request, state, channel)
-    now = asyncio.get_running_loop().time()
-    rates = ((state.visitor_files, f"{channel.id} {visitor.visitor}"), (state.address_files, address_of(request, state)))
-    if not all(rate.take(key, now) for rate, key in rates):
-        raise Refusal(429, "rate_limited", "Too many files at once. Try again in a minute.", headers={"Retry-After": "60"})
+    for who, most in ((f"{channel.id} {visitor.visitor}", VISITOR_FILES), (address_of(request, state), ADDRESS_FILES)):
+        if await state.services.bus.take(f"files:{who}", most / 60, most) > 0:
+            raise Refusal(429, "rate_limited", "Too many files at once. Try again in a minute.", headers={"Retry-After": "60"})
     saved, name = await media.save_body(state.services, request)
     created = state.services.clock()
     file = StoredFile(
@@ -75,7 +76,7 @@ async def download(request: web.Request) -> web.StreamResponse:
     file, identity = found
     if not FileLinks(channel).genuine(identity, file_id, query["until"], query["sig"], state.services.clock()):
         raise not_found()
-    response = media.serve(state.services, file)
+    response = await media.serve(state.services, file)
     # The chat stands on the shop's page, which is another site than the gateway.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["Cache-Control"] = "private, max-age=600"

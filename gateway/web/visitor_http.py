@@ -11,7 +11,7 @@ from gateway.services import Channel
 from gateway.web import live
 from gateway.web.dispatch import read_json, read_query
 from gateway.web.errors import Refusal
-from gateway.web.feed import TOO_SLOW, EventWire
+from gateway.web.feed import TOO_SLOW, EventWire, say_restart
 from gateway.web.live import Closing
 from gateway.web.route import Input
 from gateway.web.state import WebState
@@ -47,6 +47,7 @@ async def _events(request: web.Request, state: WebState, channel: Channel) -> we
     talk = Talk(state.services, channel, visitor, token, wire)
     with state.services.metrics.feed_subscribers.labels("visitor").track_inprogress():
         closing = await live.first_of(state, talk.show(query.after), talk.overhear(), live.keep_alive(wire))
+    await say_restart(response, closing)
     if closing.code == TOO_SLOW and request.transport is not None:
         request.transport.abort()
     return response

@@ -4,20 +4,26 @@ A crash between the claim's commit and the record's leaves an attempt with an un
 """
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent
 from connectors.errors import HANDLING, FailureKind, Inexpressible
+from gateway.held import HeldNotice
 from gateway.services import Channel, Services
 from gateway.work.actor import GATEWAY, command_id
-from gateway.work.pace import Pace
+from gateway.work.pace import Pace, Turns
 from routing.command import CrashedAttempts, FinishAttempt
-from storage.errors import Unavailable
+from storage.errors import Superseded, Unavailable
+from storage.held import SENDING_HELD
 from storage.protocol import Transaction
 from storage.record import Attempt, OutboxItem
 
+#: The senders' name among the duties.
+CONSUMER: Final = "sender"
 #: Items under way at once for one channel, so that a slow provider delays only itself.
 PER_CHANNEL: Final = 8
 CALL_SECONDS: Final = 30.0
@@ -42,17 +48,22 @@ class OutboxWorker:
         self._services = services
         self._pause_seconds = pause_seconds
         self._call_seconds = call_seconds
-        self._paces = {channel.id: _pace_of(channel) for channel in services.channels.values()}
+        self._paces = {channel.id: self._pace_of(channel) for channel in services.channels.values()}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Attempts under way here, by message.
+        self._alive: dict[str, int] = {}
+        #: Partitions (with epochs) whose attempts by former owners are settled.
+        self._settled: dict[int, int] = {}
+        self._held = HeldNotice(services.metrics)
         self._log = structlog.get_logger("outbox")
 
     async def run(self) -> None:
         """Send until cancelled; then what is under way may end. Raises StorageError, but a database that is away is waited for."""
-        await self._settle_crashed()
         try:
             while True:
                 self._services.outbox_wake.clear()
                 try:
+                    await self._settle_crashed()
                     await self._begin_due()
                     await self._rest()
                 except Unavailable as error:
@@ -63,35 +74,50 @@ class OutboxWorker:
             await self._drain()
 
     async def _settle_crashed(self) -> None:
-        """Nothing of ours can be under way yet: what is marked so was cut off by a crash."""
-        command = CrashedAttempts(id=command_id(self._services.clock()), actor=GATEWAY)
-        crashed = await self._services.router.handle(command)
-        if crashed:
-            self._log.warning("attempts were cut off by a crash; their outcome is unknown", number=crashed)
+        """What is marked as under way in a partition that has just become ours was cut off: its sender is gone."""
+        held = self._services.duties.held(CONSUMER)
+        fresh = frozenset(partition for partition, epoch in held.items() if self._settled.get(partition) != epoch)
+        if fresh:
+            id_ = command_id(self._services.clock())
+            command = CrashedAttempts(id=id_, actor=GATEWAY, partitions=fresh, alive=dict(self._alive))
+            crashed = await self._services.router.handle(command)
+            if crashed:
+                self._log.warning("attempts were cut off by a crash; their outcome is unknown", number=crashed)
+        self._settled = held
 
     async def _begin_due(self) -> None:
         now = self._now()
         free = {id_: pace.free(now) for id_, pace in self._paces.items() if self._sends(id_)}
         open_ = {id_: number for id_, number in free.items() if number}
-        if not open_:
+        epochs = dict(self._settled)
+        if not open_ or not epochs:
             return
         clock = self._services.clock()
         known = frozenset(self._paces)
 
         async def claim(tx: Transaction) -> list[OutboxItem]:
+            if self._services.store.shared:
+                await tx.stream.guard(CONSUMER, epochs)
             claimed: list[OutboxItem] = []
+            if await tx.settings.get(SENDING_HELD):
+                return claimed
             for id_, number in open_.items():
-                claimed += await tx.outbox.claim(clock, number, known - {id_})
+                claimed += await tx.outbox.claim(clock, number, known - {id_}, epochs)
             return claimed
 
-        items = await self._services.store.transact(claim)
+        try:
+            items = await self._services.store.transact(claim)
+        except Superseded as error:
+            self._log.info("left to another node", why=str(error))
+            return
         if items:
             self._services.crash.reach("outbox.claimed")
         for item in items:
-            pace = self._paces.setdefault(item.channel, Pace(rate=0, bucket_rate=0, concurrency=1))
+            pace = self._paces.setdefault(item.channel, Pace(Turns(self._services.bus, item.channel, rate=0, bucket_rate=0), concurrency=1))
             pace.under_way += 1
+            self._alive[item.message_id] = item.attempts
             attempt = Attempt(message_id=item.message_id, number=item.attempts, started_at=clock)
-            task = asyncio.create_task(self._send_item(item, attempt, pace), name=f"send {item.message_id}")
+            task = asyncio.create_task(self._send_item(item, attempt, pace, epochs[item.partition]), name=f"send {item.message_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -103,8 +129,13 @@ class OutboxWorker:
         """Wait for a wake-up, or for the next item's time."""
         now = self._now()
         closed = frozenset(id_ for id_, pace in self._paces.items() if not self._sends(id_) or not pace.free(now))
-        due = await self._services.store.view(lambda tx: tx.outbox.next_due(closed))
-        seconds = POLL_SECONDS if due is None else (due - self._services.clock()).total_seconds()
+
+        async def look(tx: Transaction) -> tuple[datetime | None, str]:
+            return await tx.outbox.next_due(closed, self._settled), await tx.settings.get(SENDING_HELD)
+
+        due, held = await self._services.store.view(look)
+        self._held.note(held)
+        seconds = POLL_SECONDS if due is None or held else (due - self._services.clock()).total_seconds()
         try:
             async with asyncio.timeout(min(max(seconds, SHORTEST_POLL), POLL_SECONDS)):
                 await self._services.outbox_wake.wait()
@@ -122,22 +153,24 @@ class OutboxWorker:
 
     # --- one item ----------------------------------------------------------------------------------------------------
 
-    async def _send_item(self, item: OutboxItem, attempt: Attempt, pace: Pace) -> None:
+    async def _send_item(self, item: OutboxItem, attempt: Attempt, pace: Pace, epoch: int) -> None:
+        duties, duty = self._services.duties, (CONSUMER, item.partition)
         try:
-            outcomes, calls = await self._perform(item, pace)
-            self._services.crash.reach("outbox.called")
-            self._judge(item.channel, outcomes[-1], pace)
-            await self._record_somehow(item, attempt, outcomes, calls)
-            self._services.crash.reach("outbox.recorded")
+            with duties.at_work(duty):
+                outcomes, calls = await self._perform(item, pace, lambda: duties.epoch(duty) == epoch)
+                self._services.crash.reach("outbox.called")
+                self._judge(item.channel, outcomes[-1], pace)
+                await self._record_somehow(item, attempt, outcomes, calls)
+                self._services.crash.reach("outbox.recorded")
         except Exception:  # noqa: BLE001 - one reply's trouble must not stop the others; it stays visible as under way
             self._log.exception("a reply could not be handled", message=item.message_id, channel=item.channel)
         finally:
             pace.under_way -= 1
-            pace.forget_idle(self._now())
+            self._alive.pop(item.message_id, None)
             self._services.outbox_wake.set()
 
-    async def _perform(self, item: OutboxItem, pace: Pace) -> tuple[list[Outcome], int]:
-        """One outcome per call made, and how many calls the whole message takes."""
+    async def _perform(self, item: OutboxItem, pace: Pace, ours: Callable[[], bool]) -> tuple[list[Outcome], int]:
+        """One outcome per call made, and how many calls the whole message takes. No call is made once it is not ``ours`` to send."""
         at_least = item.part_from + 1
         channel = self._services.channels.get(item.channel)
         if channel is None:
@@ -152,19 +185,20 @@ class OutboxWorker:
             return [Failure(kind=FailureKind.INVALID, detail=f"the connector failed: {type(error).__name__}")], at_least
         outcomes: list[Outcome] = []
         for call in calls[item.part_from :]:
-            outcomes.append(await self._call(channel, call, pace))
+            outcomes.append(await self._call(channel, call, pace, ours))
             if not isinstance(outcomes[-1], Sent):
                 break
         return outcomes or [Failure(kind=FailureKind.INVALID, detail="there is nothing to send")], max(at_least, len(calls))
 
-    async def _call(self, channel: Channel, call: Call, pace: Pace) -> Outcome:
-        delay = pace.delay(call.bucket, self._now())
-        if delay > LONGEST_TURN:
-            return Failure(kind=FailureKind.THROTTLED, detail="waiting for the provider's limit", retry_after=delay)
-        while delay > 0:
+    async def _call(self, channel: Channel, call: Call, pace: Pace, ours: Callable[[], bool]) -> Outcome:
+        turn = pace.turns.ask(call.bucket)
+        while (delay := await turn.take()) > 0:
+            if delay > LONGEST_TURN:
+                return Failure(kind=FailureKind.THROTTLED, detail="waiting for the provider's limit", retry_after=delay)
             await asyncio.sleep(delay)
-            delay = pace.delay(call.bucket, self._now())
-        pace.take(call.bucket, self._now())
+        # Whoever was frozen for longer than its lease must not send what another node sends by now.
+        if not ours():
+            return Failure(kind=FailureKind.TRANSIENT, detail="another node took over before the call")
         try:
             async with asyncio.timeout(self._call_seconds + (UPLOAD_SECONDS if call.uploads else 0)):
                 reply = await channel.client.send(call)
@@ -179,7 +213,7 @@ class OutboxWorker:
             self._log.exception("a connector could not read the answer", channel=channel.id, status=reply.status)
             return Failure(kind=FailureKind.UNKNOWN, detail=f"the answer could not be read: {type(error).__name__}")
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.THROTTLED and outcome.retry_after:
-            pace.block(call.bucket, self._now() + outcome.retry_after)
+            await pace.turns.block(call.bucket, outcome.retry_after)
         return outcome
 
     def _judge(self, channel: str, outcome: Outcome, pace: Pace) -> None:
@@ -232,10 +266,10 @@ class OutboxWorker:
             else:
                 return
 
+    def _pace_of(self, channel: Channel) -> Pace:
+        limits = channel.connector.capabilities.limits
+        turns = Turns(self._services.bus, channel.id, rate=limits.rate, bucket_rate=limits.bucket_rate)
+        return Pace(turns, concurrency=PER_CHANNEL)
+
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _pace_of(channel: Channel) -> Pace:
-    limits = channel.connector.capabilities.limits
-    return Pace(rate=limits.rate, bucket_rate=limits.bucket_rate, concurrency=PER_CHANNEL)

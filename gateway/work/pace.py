@@ -1,41 +1,60 @@
-"""How fast a channel may send: token buckets, pauses after a refusal, and how many calls at once. Time comes in as seconds."""
+"""How fast a channel may send: rates that all nodes share, pauses after a refusal, and how many calls at once on this node."""
 
-from typing import Final
-
-#: How many buckets (chats) are remembered per channel; the fullest ones are dropped first, as they hold nothing back.
-MOST_BUCKETS: Final = 10_000
+from storage.bus import Bus
 
 
-class Bucket:
-    """Calls per second, smoothed; 0 means no limit."""
+class Turns:
+    """Turns of one channel's calls, dealt by the bus to all nodes together; those of one ``bucket`` (a chat) have a rate of their own."""
 
-    __slots__ = ("_blocked_until", "_free_at", "_interval")
+    def __init__(self, bus: Bus, channel: str, *, rate: float, bucket_rate: float) -> None:
+        self._bus = bus
+        self._channel = channel
+        self._rate = rate
+        self._bucket_rate = bucket_rate
 
-    def __init__(self, rate: float) -> None:
-        self._interval = 1.0 / rate if rate > 0 else 0.0
-        self._free_at = 0.0
-        self._blocked_until = 0.0
+    def ask(self, bucket: str) -> "Turn":
+        """A turn for one call."""
+        return Turn(self._bus, self._limits(bucket))
 
-    def delay(self, now: float) -> float:
-        """Seconds until the next call may go; 0 if it may go now."""
-        return max(0.0, self._free_at - now, self._blocked_until - now)
+    async def block(self, bucket: str, seconds: float) -> None:
+        """The provider asked to wait: the bucket if there is one, else the whole channel."""
+        await self._bus.block(self._limits(bucket)[0][0], seconds)
 
-    def take(self, now: float) -> None:
-        """A call goes now."""
-        self._free_at = max(self._free_at, now) + self._interval
+    def _limits(self, bucket: str) -> list[tuple[str, float]]:
+        """Names and rates (calls per second, 0: no limit), the narrower one first: who waits for a chat keeps nobody else back."""
+        whole = (f"send:{self._channel}", self._rate)
+        return [(f"send:{self._channel}:{bucket}", self._bucket_rate), whole] if bucket else [whole]
 
-    def block(self, until: float) -> None:
-        """The provider wants no calls before ``until``."""
-        self._blocked_until = max(self._blocked_until, until)
+
+class Turn:
+    """Waits for all its limits; what was taken of one is kept while another is waited for."""
+
+    def __init__(self, bus: Bus, limits: list[tuple[str, float]]) -> None:
+        self._bus = bus
+        self._limits = limits
+        self._taken = 0
+        self._late = False
+
+    async def take(self) -> float:
+        """0: call now. Else the seconds after which to ask again."""
+        while self._taken < len(self._limits):
+            delay = await self._bus.take(*self._limits[self._taken])
+            if delay > 0:
+                self._late = self._taken > 0
+                return delay
+            self._taken += 1
+        name, rate = self._limits[0]
+        if self._late and rate > 0:
+            # The chat's turn was some time ago: its next one counts from now, or the two would come too close.
+            await self._bus.block(name, 1 / rate)
+        return 0.0
 
 
 class Pace:
-    """One channel's speed and health."""
+    """How many calls of one channel this node makes at once, and whether it may call at all. Times are seconds."""
 
-    def __init__(self, *, rate: float, bucket_rate: float, concurrency: int) -> None:
-        self._whole = Bucket(rate)
-        self._bucket_rate = bucket_rate
-        self._buckets: dict[str, Bucket] = {}
+    def __init__(self, turns: Turns, *, concurrency: int) -> None:
+        self.turns = turns
         self._concurrency = concurrency
         self._paused_until = 0.0
         self._probing = False
@@ -63,25 +82,3 @@ class Pace:
         """A call succeeded."""
         self._paused_until = 0.0
         self._probing = False
-
-    def delay(self, bucket: str, now: float) -> float:
-        """Seconds until a call for ``bucket`` may go."""
-        return max(self._whole.delay(now), self._of(bucket).delay(now) if bucket else 0.0)
-
-    def take(self, bucket: str, now: float) -> None:
-        """A call for ``bucket`` goes now."""
-        self._whole.take(now)
-        if bucket:
-            self._of(bucket).take(now)
-
-    def block(self, bucket: str, until: float) -> None:
-        """The provider asked to wait: the bucket if there is one, else the whole channel."""
-        (self._of(bucket) if bucket else self._whole).block(until)
-
-    def forget_idle(self, now: float) -> None:
-        """Drop the buckets that hold nothing back, once there are many."""
-        if len(self._buckets) > MOST_BUCKETS:
-            self._buckets = {name: bucket for name, bucket in self._buckets.items() if bucket.delay(now) > 0}
-
-    def _of(self, bucket: str) -> Bucket:
-        return self._buckets.setdefault(bucket, Bucket(self._bucket_rate))

@@ -1,28 +1,60 @@
-"""Lets the router read the stream after its cursor, as soon as something is there."""
+"""Lets the router read the stream after its cursors, as soon as something is there: the whole of it, or the partitions this node owns."""
+
+from typing import Final
+
+import structlog
 
 from gateway.services import Services
+from routing.router import CONSUMER
+from storage.errors import Superseded
 from storage.protocol import WHOLE
 
 #: Events per call of the router: a few milliseconds, for which an agent's reply may have to wait.
-BATCH = 64
+BATCH: Final = 64
+#: On a shared database every statement is a journey, during which nobody else can append.
+SHARED_BATCH: Final = 16
 #: A wake-up is only a hint; without one we look this often.
-POLL_SECONDS = 1.0
+POLL_SECONDS: Final = 1.0
+#: So soon a partition is read that was taken over from another node.
+SHARED_POLL_SECONDS: Final = 0.25
 
 
 class RouteWorker:
-    """One reader; the router itself decides, applies and moves its cursor."""
+    """One per node; the router itself decides, applies and moves its cursors."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._epochs: dict[int, int] = {}
 
     async def run(self) -> None:
         """Route until cancelled. Raises whatever the store raises; then the supervisor starts it again."""
-        store, router, metrics = self._services.store, self._services.router, self._services.metrics
+        store = self._services.store
+        poll = SHARED_POLL_SECONDS if store.shared else POLL_SECONDS
         while True:
-            # The head is read first: what arrives after it ends the wait below at once.
-            head = await store.view(lambda tx: tx.stream.head())
-            routed = await router.route(BATCH)
-            if routed:
-                metrics.routed.inc(routed)
-                continue
-            await store.wait(WHOLE, head, POLL_SECONDS)
+            # The heads are read first: what arrives after them ends the wait below at once.
+            heads = await store.view(lambda tx: tx.stream.heads())
+            if not await (self._route_partitions(heads) if store.shared else self._route(WHOLE, 0, BATCH)):
+                await store.wait(WHOLE, max(heads.values(), default=0), poll)
+
+    async def _route_partitions(self, heads: dict[int, int]) -> int:
+        """A batch of each partition that has something new."""
+        epochs = self._services.duties.held(CONSUMER)
+        for partition, epoch in epochs.items():
+            if self._epochs.get(partition) != epoch:
+                self._services.router.forget(partition)
+        self._epochs = epochs
+        routed = 0
+        for partition, epoch in epochs.items():
+            if heads.get(partition, 0) > self._services.router.passed(partition):
+                routed += await self._route(partition, epoch, SHARED_BATCH)
+        return routed
+
+    async def _route(self, partition: int, epoch: int, limit: int) -> int:
+        try:
+            with self._services.duties.at_work((CONSUMER, partition)):
+                routed = await self._services.router.route(limit, partition, epoch)
+        except Superseded as error:
+            structlog.get_logger("route").info("left to another node", partition=partition, why=str(error))
+            return 0
+        self._services.metrics.routed.inc(routed)
+        return routed

@@ -10,7 +10,7 @@ from gateway.services import Services
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import ExpireReplies, Wake
 from routing.router import CONSUMER
-from storage.protocol import WHOLE, Transaction
+from storage.protocol import WHOLE, Store, Transaction
 
 EVERY_SECONDS: Final = 1.0
 GAUGES_EVERY: Final = 5
@@ -51,7 +51,7 @@ class TickWorker:
 
     async def refresh_gauges(self) -> None:
         """Figures that are cheaper to count than to keep."""
-        counts, lag = await self._services.store.view(_count)
+        counts, lag = await _count(self._services.store)
         self._services.metrics.route_lag.set(lag)
         for channel in {*counts, *self._services.channels}:
             self._services.metrics.outbox_waiting.labels(channel).set(counts.get(channel, 0))
@@ -72,6 +72,12 @@ class TickWorker:
             structlog.get_logger("tick").info("forgotten, because their time is over", **forgotten)
 
 
-async def _count(tx: Transaction) -> tuple[dict[str, int], int]:
-    """Replies waiting per channel, and how many events the router is behind."""
-    return await tx.outbox.waiting_count(), await tx.stream.head() - await tx.stream.cursor(CONSUMER, WHOLE)
+async def _count(store: Store) -> tuple[dict[str, int], int]:
+    """Replies waiting per channel, and how many positions the router is behind where it is furthest behind."""
+
+    async def work(tx: Transaction) -> tuple[dict[str, int], int]:
+        heads = await tx.stream.heads() if store.shared else {WHOLE: await tx.stream.head()}
+        lags = [head - await tx.stream.cursor(CONSUMER, partition) for partition, head in heads.items()]
+        return await tx.outbox.waiting_count(), max(lags, default=0)
+
+    return await store.view(work)

@@ -42,9 +42,13 @@ async def test_too_much_and_half_uploads_leave_nothing(tmp_path: Path) -> None:
 
 async def test_what_a_crash_left_is_swept_up(tmp_path: Path) -> None:
     FileStore(tmp_path)
-    (tmp_path / "incoming" / "tmpabc").write_bytes(b"half")
+    leftover, young = tmp_path / "incoming" / "tmpabc", tmp_path / "incoming" / "tmpdef"
+    leftover.write_bytes(b"half")
+    os.utime(leftover, (0, 0))
+    young.write_bytes(b"being written by another process")
     FileStore(tmp_path)
-    assert names(tmp_path) == []
+    assert not leftover.exists()
+    assert young.exists()
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 63 + "/", "\0" * 64])

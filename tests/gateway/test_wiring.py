@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from config import ChannelConfig, Config, ConfigError
 from config.model import Server
 from gateway.admin import AdminError, Order, send_order
-from gateway.keys import BadKey, secret_key
-from gateway.server import CannotListen, DiskLost, Occasion, run_gateway
+from gateway.keys import BadKey
+from gateway.listener import CannotListen
+from gateway.server import DiskLost, Occasion, run_gateway
 from gateway.services import Services
 from gateway.wiring import open_gateway
 from storage import open_store
@@ -84,10 +85,11 @@ async def test_the_secret_key_is_made_once_and_is_private(tmp_path: Path) -> Non
     assert len(first.reveal()) == 64
 
 
-def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "secret.key").write_text("short", "ascii")
     with pytest.raises(BadKey, match="fewer than 32 characters: remove it"):
-        secret_key(tmp_path)
+        async with open_gateway(config_in(tmp_path), workers=False):
+            pass
 
 
 async def test_a_stop_ends_everything_within_ten_seconds(tmp_path: Path) -> None:

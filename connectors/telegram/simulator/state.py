@@ -155,7 +155,8 @@ class World:
                 return []
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
             except TimeoutError:
                 return []
         return [item for item in self._changes if item["pos"] > after]

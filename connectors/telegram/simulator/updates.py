@@ -119,7 +119,8 @@ class Updates:
             self._wake.clear()
             soonest = self._start_due(session) if self.webhook.url else None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), soonest)
+                async with asyncio.timeout(soonest):
+                    await self._wake.wait()
 
     async def stop(self) -> None:
         """Ends the posts that are under way."""

@@ -11,7 +11,8 @@ from connectors.errors import FailureKind
 from connectors.event import Status
 from gateway.crashpoint import CrashPoints
 from gateway.work.outbox import OutboxWorker
-from gateway.work.pace import Pace
+from gateway.work.pace import Pace, Turns
+from storage.local_bus import LocalBus
 from storage.record import Attempt, Message
 from tests.support.post import Office, eventually, office, running
 
@@ -227,7 +228,7 @@ async def test_replies_of_a_channel_that_is_no_longer_configured_say_so(tmp_path
 
 
 def test_a_paused_channel_probes_with_one_item() -> None:
-    pace = Pace(rate=0, bucket_rate=1, concurrency=4)
+    pace = Pace(Turns(LocalBus(), "shop", rate=0, bucket_rate=1), concurrency=4)
     assert pace.free(0) == 4
     pace.pause(10)
     assert (pace.free(5), pace.free(11)) == (0, 1)
@@ -235,14 +236,47 @@ def test_a_paused_channel_probes_with_one_item() -> None:
     assert pace.free(11) == 4
 
 
-def test_each_bucket_has_its_own_speed() -> None:
-    pace = Pace(rate=10, bucket_rate=1, concurrency=4)
-    pace.take("chat 1", 0)
-    assert pace.delay("chat 1", 0) == 1
-    assert pace.delay("chat 2", 0) == pytest.approx(0.1)
-    pace.block("chat 2", 7)
-    assert pace.delay("chat 2", 1) == 6
-    assert pace.delay("", 1) == 0
+class Seconds:
+    """A clock for a bus."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_each_chat_has_its_own_speed_within_the_channels() -> None:
+    clock = Seconds()
+    turns = Turns(LocalBus(clock=clock), "shop", rate=10, bucket_rate=1)
+    assert await turns.ask("chat 1").take() == 0
+    assert await turns.ask("chat 1").take() == 1
+    second = turns.ask("chat 2")
+    assert await second.take() == pytest.approx(0.1)
+    clock.now = 0.1
+    assert await second.take() == 0
+    # Its chat was taken before it had to wait for the channel: the next one still comes a whole second later.
+    assert await turns.ask("chat 2").take() == pytest.approx(1)
+    clock.now = 0.2
+    await turns.block("chat 3", 7)
+    assert await turns.ask("chat 3").take() == pytest.approx(7)
+    assert await turns.ask("").take() == 0
+    await turns.block("", 3)
+    assert await turns.ask("").take() == pytest.approx(3)
+    assert await turns.ask("chat 4").take() == pytest.approx(3)
+
+
+async def test_whoever_waits_for_a_chat_holds_nobody_else_back() -> None:
+    turns = Turns(LocalBus(clock=Seconds()), "shop", rate=1, bucket_rate=1)
+    await turns.block("chat 1", 60)
+    assert await turns.ask("chat 1").take() == 60
+    assert await turns.ask("chat 2").take() == 0
+
+
+async def test_two_nodes_share_the_rate_of_a_provider() -> None:
+    bus = LocalBus(clock=Seconds())
+    one, two = Turns(bus, "shop", rate=2, bucket_rate=0), Turns(bus, "shop", rate=2, bucket_rate=0)
+    assert (await one.ask("").take(), await two.ask("").take()) == (0, 0.5)
 
 
 async def _value(number: int) -> int:

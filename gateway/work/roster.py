@@ -1,0 +1,96 @@
+"""Who this node is, which duties there are, and which workers run on it."""
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final
+
+from config import Config
+from gateway.fetch import GuardedFetcher
+from gateway.services import Channel, Services
+from gateway.work.away import AwayWorker
+from gateway.work.drain import DrainWorker
+from gateway.work.lag import LagWorker, announce_node
+from gateway.work.listen import ListenWorker, is_receiver
+from gateway.work.media import MediaWorker
+from gateway.work.outbox import CONSUMER as SENDER
+from gateway.work.outbox import OutboxWorker
+from gateway.work.relay import RelayWorker
+from gateway.work.route import RouteWorker
+from gateway.work.supervise import Supervisor, Worker
+from gateway.work.tick import TickWorker
+from routing.router import CONSUMER as ROUTER
+from storage.errors import StorageError
+from storage.protocol import EVERY_PARTITION, Duty
+from storage.record import Node
+
+#: Together with the web server's own, below the 10 s that a stop may take.
+STOP_SECONDS: Final = 6.0
+
+
+def node_of(config: Config, now: datetime) -> Node:
+    """This process among the others. A restarted one is another node: what its predecessor held ends by itself."""
+    name = config.node.id or socket.gethostname()
+    return Node(id=f"{name}-{os.getpid()}-{secrets.token_hex(3)}", roles=config.node.roles, since=now, version=version("sportello"))
+
+
+def duties_of(channels: Iterable[Channel], *, mirrored: bool) -> dict[Duty, str]:
+    """What one node at a time may do, with the role that does it."""
+    partitions = sorted(EVERY_PARTITION)
+    duties: dict[Duty, str] = {(ROUTER, partition): "router" for partition in partitions}
+    duties |= {(SENDER, partition): "sender" for partition in partitions}
+    duties |= {("tick", 0): "router", ("media", 0): "sender"}
+    if mirrored:
+        duties["relay", 0] = "router"
+    return duties | {(f"listen {channel.id}", 0): "sender" for channel in channels if is_receiver(channel)}
+
+
+@contextlib.asynccontextmanager
+async def working(services: Services) -> AsyncIterator[None]:
+    """All workers run. At the end they finish first, while the leases are still kept; then everything is handed on."""
+    fetcher = GuardedFetcher(services.config.media.allow_private_hosts)
+    keeper, supervisor = Supervisor(services.metrics), Supervisor(services.metrics)
+    announce_node(services)
+    if services.store.shared:
+        with contextlib.suppress(StorageError):
+            await services.duties.refresh()
+    keeper.start(Worker("duty", services.duties.keep))
+    for worker in workers_of(services, fetcher):
+        supervisor.start(worker)
+    try:
+        yield
+    finally:
+        await supervisor.stop(STOP_SECONDS)
+        await fetcher.close()
+        await keeper.stop(STOP_SECONDS)
+        await services.duties.give_up()
+
+
+def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
+    """Everything that runs in the background of a node with these roles."""
+    roles, duties = services.config.node.roles, services.duties
+    found: list[Worker] = []
+    if services.config.bus.url:
+        found.append(Worker("lag", LagWorker(services).run))
+    if services.spooling is not None:
+        found.append(Worker("drain", DrainWorker(services, services.spooling).run))
+    if "edge" in roles:
+        found += [Worker("hub", services.hub.run), Worker("attendance", services.attendance.keep)]
+    if "router" in roles:
+        found += [Worker("route", RouteWorker(services).run), Worker("tick", duties.only(("tick", 0), TickWorker(services).run))]
+        found.append(Worker("away", duties.only(("tick", 0), AwayWorker(services).run)))
+        if services.config.bus.url:
+            found.append(Worker("relay", duties.only(("relay", 0), RelayWorker(services).run)))
+    if "sender" in roles:
+        media = MediaWorker(services, fetcher)
+        found += [Worker("outbox", OutboxWorker(services).run), Worker("media", duties.only(("media", 0), media.run))]
+        found += [
+            Worker(f"listen {channel.id}", duties.only((f"listen {channel.id}", 0), ListenWorker(services, channel).run))
+            for channel in services.channels.values()
+            if is_receiver(channel)
+        ]
+    return found
