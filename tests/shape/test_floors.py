@@ -41,3 +41,9 @@ def test_no_module_has_mutable_state(path: Path) -> None:
             assert annotated or not isinstance(node.value, (ast.List, ast.Dict, ast.Set)), f"{names} can be changed: declare it Final"
         for inner in ast.walk(node):
             assert not isinstance(inner, ast.Global), f"global in line {inner.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nobody_waits_in_a_way_that_can_swallow_a_cancellation(path: Path) -> None:
+    """Of Python 3.11: ``wait_for`` forgets that it was cancelled if its result comes at the same moment; ``asyncio.timeout`` does not."""
+    assert "wait_for(" not in path.read_text("utf-8")
