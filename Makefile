@@ -53,6 +53,10 @@ format: $(VENV)/.dev  ## Put the code into its canonical form.
 bench: $(VENV)/.dev $(VENV)/.project  ## Measure, as ratios to a floor measured in the same run.
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/.dev $(VENV)/.project  ## Kill, freeze and cut the power, and count what was lost (LONG=1: the run before a release, hours).
+	@$(BIN)/python -m tests.chaos $(if $(LONG),--long) $(ARGS)
+
 .PHONY: build
 build: $(VENV)/.project  ## Install the project and build its pages, if they are stale.
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from config import Config
-from config.model import Media
+from config import Config, Secret
+from config.model import Media, Storage
 from connectors.content import Media as MediaPart
 from connectors.content import MediaKind, Text
 from connectors.contract import (
@@ -260,10 +260,11 @@ async def office(
     limits: Limits | None = None,
     crash: CrashPoints | None = None,
     clock: Callable[[], datetime] | None = None,
+    url: str = "",
     **media: Any,
 ) -> AsyncIterator[Office]:
-    """Open it on ``folder``; no worker runs but those that the test starts."""
-    config = Config(data_dir=str(folder), media=Media(**media))
+    """Open it on ``folder``, and the database there or at ``url``; no worker runs but those that the test starts."""
+    config = Config(data_dir=str(folder), media=Media(**media), storage=Storage(url=Secret(url)))
     options: dict[str, Any] = {"clock": clock} if clock else {}
     async with open_gateway(config, crash=crash, workers=False, **options) as services:
         providers = {name: Provider() for name in ("post", "other")}

@@ -215,11 +215,11 @@ async def test_it_asks_seldom_while_the_database_is_away_and_goes_on_at_once_whe
             async with running(node.worker.run):
                 before = node.far.asked
                 await asyncio.sleep(2.5)  # how often it asks in so long is what this is about
-                assert 4 <= node.far.asked - before <= 14
+                assert 2 <= node.far.asked - before <= 14
                 node.far.line = Line.UP
-                began = monotonic()
+                before = node.far.asked
                 await node.drained()
-                assert monotonic() - began < 1.5
+                assert node.far.asked - before <= 3
         events = [line["event"] for line in logs if line["log_level"] in ("warning", "info")]
         assert len([text for text in events if "is away" in text]) == 1
         assert "the spool is drained" in events
