@@ -12,6 +12,7 @@ from routing.assign import Assignment, assign, free_places
 from routing.line import activity
 from routing.load import EVERYTHING, uploads
 from routing.state import Move, after
+from storage.errors import Conflict
 from storage.protocol import Transaction
 from storage.record import Agent, AgentLoad, Appended, Conversation, Customer, Entry, Message, MessageKind, Queue
 
@@ -139,10 +140,10 @@ class Applier:
         await self._link_id(one.channel, one.provider_id, one.message_id, one.part)
 
     async def _link_id(self, channel: str, provider_id: str, message_id: str, part: int) -> None:
-        taken = await self._tx.messages.by_provider_id(channel, provider_id)
-        if taken is not None and taken.id != message_id:
+        try:
+            await self._tx.messages.link(channel, provider_id, message_id, part)
+        except Conflict:
             return  # a provider that gives one id to two messages must not keep the second one from being recorded
-        await self._tx.messages.link(channel, provider_id, message_id, part)
         if self._parked is None:
             self._parked = await self._tx.messages.any_parked()
         if self._parked:

@@ -30,7 +30,7 @@ from routing.rules import Rules
 from routing.snapshot import Snapshot
 from routing.state import Move, after, back_to_queue
 from storage.ids import derive_id
-from storage.record import Author, AuthorKind, Conversation, Message, MessageKind, OutboxItem, Role, State
+from storage.record import AT_ONCE, Author, AuthorKind, Conversation, Message, MessageKind, OutboxItem, Role, State
 
 
 def decide(command: ConversationCommand, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
@@ -88,7 +88,7 @@ def _reply(command: Reply, conversation: Conversation, snapshot: Snapshot, rules
         attempts=0,
         unknowns=0,
         part_from=0,
-        next_at=now,
+        next_at=AT_ONCE,
         expires_at=now + rules.reply_life,
         accepted_at=now,
         partition=partition(conversation.channel, conversation.identity),

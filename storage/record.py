@@ -1,7 +1,8 @@
 """What is kept: frozen rows, the same on every back-end. Times are aware UTC; ids come from ``storage.ids``."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -266,6 +267,10 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 # --- sending -----------------------------------------------------------------------------------------------------------
+
+
+#: Due, whatever the clocks of those who accept and of those who send may say.
+AT_ONCE: Final = datetime.fromtimestamp(0, UTC)
 
 
 class OutboxItem(Struct, frozen=True, kw_only=True):

@@ -65,6 +65,7 @@ async def reconcile(call: Call[Nothing, Any]) -> Page[ReconcileView]:
             ReconcileView(
                 channel=channel,
                 received=received,
+                carried=carried,
                 appended=counts[Outcome.APPENDED],
                 duplicates=counts[Outcome.DUPLICATE],
                 quarantined=counts[Outcome.QUARANTINED],

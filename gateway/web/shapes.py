@@ -152,10 +152,13 @@ class QuarantineView(Shape, frozen=True, kw_only=True):
 
 
 class ReconcileView(Shape, frozen=True, kw_only=True):
-    """Conservation for one channel since this process started: received = appended + duplicates + quarantined + refused."""
+    """Conservation for one channel since this process started: what it received and carried is appended, duplicates, quarantined,
+    refused or spooled."""
 
     channel: str
     received: int
+    #: Found in this node's spool at the start.
+    carried: int
     appended: int
     duplicates: int
     quarantined: int

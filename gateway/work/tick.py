@@ -33,14 +33,19 @@ class TickWorker:
     async def run(self) -> None:
         """Tick until cancelled. Raises whatever the store raises; then the supervisor starts it again."""
         count = 0
-        while True:
-            await self.tick()
-            if count % GAUGES_EVERY == 0:
-                await self.refresh_gauges()
-            if count % CLEAN_EVERY == 0:
-                await self.clean()
-            count += 1
-            await asyncio.sleep(self._every)
+        try:
+            while True:
+                await self.tick()
+                if count % GAUGES_EVERY == 0:
+                    await self.refresh_gauges()
+                if count % CLEAN_EVERY == 0:
+                    await self.clean()
+                count += 1
+                await asyncio.sleep(self._every)
+        finally:
+            # Another node may count from here on; an old figure would be added to its own.
+            self._services.metrics.route_lag.set(0)
+            self._services.metrics.outbox_waiting.clear()
 
     async def tick(self) -> None:
         """What is due now."""
@@ -51,7 +56,7 @@ class TickWorker:
 
     async def refresh_gauges(self) -> None:
         """Figures that are cheaper to count than to keep."""
-        counts, lag = await _count(self._services.store)
+        counts, lag = await count_behind(self._services.store)
         self._services.metrics.route_lag.set(lag)
         for channel in {*counts, *self._services.channels}:
             self._services.metrics.outbox_waiting.labels(channel).set(counts.get(channel, 0))
@@ -72,7 +77,7 @@ class TickWorker:
             structlog.get_logger("tick").info("forgotten, because their time is over", **forgotten)
 
 
-async def _count(store: Store) -> tuple[dict[str, int], int]:
+async def count_behind(store: Store) -> tuple[dict[str, int], int]:
     """Replies waiting per channel, and how many positions the router is behind where it is furthest behind."""
 
     async def work(tx: Transaction) -> tuple[dict[str, int], int]:

@@ -153,6 +153,8 @@ class Sql:
         #: Seconds after which a server that does not answer is given up: it may be frozen, and nothing else ends that.
         self.patience = _PATIENCE
         self._numbered: dict[str, str] = {}
+        #: Rows that were read since the last write, by table and key: who writes has the head, so nobody else changes them meanwhile.
+        self._read: dict[tuple[str, str], Row] = {}
 
     @property
     def demoted(self) -> bool:
@@ -160,6 +162,8 @@ class Sql:
         return self.lost is not None and isinstance(self.lost.__cause__, asyncpg.ReadOnlySQLTransactionError)
 
     async def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        if not sql.lstrip().startswith("SELECT"):
+            self._read.clear()
         return [_in(record) for record in await self._call(self.connection.fetch, sql, values)]
 
     async def row(self, sql: str, values: Sequence[Value] = ()) -> Row | None:
@@ -169,6 +173,7 @@ class Sql:
 
     async def run(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Execute; returns how many rows changed."""
+        self._read.clear()
         status: str = await self._call(self.connection.execute, sql, values)
         number = status.rpartition(" ")[2]
         return int(number) if number.isdigit() else 0
@@ -180,8 +185,17 @@ class Sql:
 
     async def script(self, sql: str) -> str:
         """Several statements, without values; returns the status of the last."""
+        self._read.clear()
         status: str = await self._call(self.connection.execute, sql, ())
         return status
+
+    def remember(self, table: str, key: str, row: Row) -> None:
+        """This row was read just now; :meth:`recall` gives it until anything is written, or the transaction ends."""
+        self._read[table, key] = row
+
+    def recall(self, table: str, key: str) -> Row | None:
+        """The row as it was read since the last write; None: ask the database."""
+        return self._read.get((table, key))
 
     async def replace_row(self, table: str, names: Sequence[str], row: Row, key: str, unique: Collection[str] = ()) -> bool:
         """Make the row of ``table`` with this ``key`` equal to ``row``; False if there is none.
@@ -190,7 +204,7 @@ class Sql:
         refused, and has a savepoint.
         """
         values = dict(zip(names, row, strict=True))
-        old = await self.row(f"SELECT {', '.join(names)} FROM {table} WHERE {key} = ?", (values[key],))
+        old = self.recall(table, values[key]) or await self.row(f"SELECT {', '.join(names)} FROM {table} WHERE {key} = ?", (values[key],))
         if old is None:
             return False
         differing = {name: value for (name, value), before in zip(values.items(), old, strict=True) if value != before}

@@ -77,7 +77,11 @@ class PostgresConversations:
         self._sql = sql
 
     async def _all(self, rest: str, values: Sequence[Value]) -> list[Conversation]:
-        return [_conversation(row) for row in await self._sql.rows(f"{_SELECT} {rest}", values)]
+        rows = await self._sql.rows(f"{_SELECT} {rest}", values)
+        for row in rows:
+            # Mostly it is changed next, and compared with what it was.
+            self._sql.remember("conversation", row[0], row)
+        return [_conversation(row) for row in rows]
 
     async def _one(self, rest: str, values: Sequence[Value]) -> Conversation | None:
         return next(iter(await self._all(f"{rest} LIMIT 1", values)), None)

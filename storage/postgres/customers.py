@@ -12,7 +12,9 @@ from storage.errors import NotFound
 from storage.postgres.connection import Sql
 from storage.record import Customer, KnownIdentity
 
-_IDENTITY: Final = "scheme, scope, value, customer_id, evidence, since, name, opted_out"
+_IDENTITY: Final = "i.scheme, i.scope, i.value, i.customer_id, i.evidence, i.since, i.name, i.opted_out"
+_IDENTITY_WIDTH: Final = len(_IDENTITY.split(", "))
+_CUSTOMER: Final = "c.id, c.name, c.created_at, c.language"
 _decode_identities: Final = msgspec.json.Decoder(list[Identity]).decode
 
 
@@ -37,19 +39,26 @@ class PostgresCustomers:
         self._sql = sql
 
     async def get(self, customer_id: str) -> Customer | None:
-        row = await self._sql.row("SELECT id, name, created_at, language FROM customer WHERE id = ?", (customer_id,))
+        row = self._sql.recall("customer", customer_id) or await self._sql.row(
+            f"SELECT {_CUSTOMER} FROM customer c WHERE c.id = ?", (customer_id,)
+        )
         return build(_customer, row)
 
     async def find(self, identity: Identity) -> KnownIdentity | None:
         row = await self._sql.row(
-            f"SELECT {_IDENTITY} FROM identity WHERE scheme = ? AND scope = ? AND value = ?",
+            f"SELECT {_IDENTITY}, {_CUSTOMER} FROM identity i JOIN customer c ON c.id = i.customer_id"
+            " WHERE i.scheme = ? AND i.scope = ? AND i.value = ?",
             (identity.scheme, identity.scope, identity.value),
         )
-        return build(_known, row)
+        if row is None:
+            return None
+        # Whoever is found is mostly asked for next.
+        self._sql.remember("customer", row[_IDENTITY_WIDTH], row[_IDENTITY_WIDTH:])
+        return _known(row[:_IDENTITY_WIDTH])
 
     async def identities(self, customer_id: str) -> list[KnownIdentity]:
         rows = await self._sql.rows(
-            f"SELECT {_IDENTITY} FROM identity WHERE customer_id = ? ORDER BY since, scheme, scope, value", (customer_id,)
+            f"SELECT {_IDENTITY} FROM identity i WHERE i.customer_id = ? ORDER BY i.since, i.scheme, i.scope, i.value", (customer_id,)
         )
         return [_known(row) for row in rows]
 

@@ -270,3 +270,11 @@ async def test_too_many_writes_are_refused(url: str) -> None:
     outcomes = await asyncio.gather(*(store.append([entry(f"{number}")]) for number in range(20)), return_exceptions=True)
     assert sum(isinstance(outcome, Unavailable) for outcome in outcomes) == 15
     await store.close()
+
+
+async def test_the_key_of_an_event_is_unique_in_the_database_itself(store: Store, url: str) -> None:
+    """The lock of the head keeps programs of ours from trying; the database refuses whoever tries all the same."""
+    await store.append([entry("a")])
+    ((hash_, pos),) = await run_sql(url, "SELECT hash, pos FROM dedup")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await run_sql(url, f"INSERT INTO dedup (hash, pos) VALUES ({hash_}, {pos + 1})")  # noqa: S608

@@ -60,9 +60,8 @@ async def test_what_comes_between_reading_and_joining_is_not_lost(store: Store) 
         await _append(store, 3, hub)
         async with contextlib.aclosing(hub.follow(0)) as feed:
             assert _positions(await anext(feed)) == [1, 2, 3]
-            # The feed has read up to the head and not joined yet.
+            # What it was given came from memory; these come while it does not listen.
             await _append(store, 2, hub)
-            assert hub.subscribers == 0
             assert _positions(await asyncio.wait_for(anext(feed), 5)) == [4, 5]
             joined = asyncio.ensure_future(anext(feed))
             await _append(store, 1, hub)

@@ -50,8 +50,8 @@ async def test_what_came_in_adds_up(cast: Cast) -> None:
     await cast.gateway.request("POST", HOOK, data=update(2), headers={"Content-Type": "application/json"})
     (bot,) = [item for item in (await cast.amy.get("/reconcile")).json["items"] if item["channel"] == "bot"]
     assert bot == {
-        "channel": "bot", "received": 5, "appended": 1, "duplicates": 2, "quarantined": 1, "refused": 1, "spooled": 0, "balanced": True,
-        "waiting_for_reprocess": 1,
+        "channel": "bot", "received": 5, "carried": 0, "appended": 1, "duplicates": 2, "quarantined": 1, "refused": 1, "spooled": 0,
+        "balanced": True, "waiting_for_reprocess": 1,
     }  # fmt: skip
     (waiting,) = (await cast.amy.get("/quarantine")).json["items"]
     assert (waiting["channel"], waiting["size"]) == ("bot", 10)

@@ -1,0 +1,19 @@
+"""A node that stands still for seconds and comes back does no harm."""
+
+import pytest
+
+from tests.chaos.freeze import freezes
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+
+
+async def test_others_take_over_and_the_zombie_does_nothing_twice() -> None:
+    outcome = await freezes(1, 3, print)
+    print(outcome.line())  # noqa: T201 - the figures belong in the report
+    assert outcome.violations == []
+
+
+async def test_a_node_without_its_database_keeps_taking_and_others_go_on() -> None:
+    outcome = await freezes(1, 5, print, cut_off=True)
+    print(outcome.line())  # noqa: T201 - the figures belong in the report
+    assert outcome.violations == []
