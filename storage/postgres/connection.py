@@ -105,6 +105,11 @@ def translate(error: BaseException, database: Database) -> StorageError:
     return StorageError(text)
 
 
+def is_refusal(error: Unavailable) -> bool:
+    """Is the server there, and does not want us?"""
+    return isinstance(error.__cause__, _REFUSED)
+
+
 def is_outage(error: BaseException) -> bool:
     """Does it concern everybody, and not only who asked?"""
     closed = isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)

@@ -42,6 +42,13 @@ _NEXT_OF_CONVERSATION: Final = """
         WHERE p.conversation_id = o.conversation_id AND NOT p.finished AND (p.seq < o.seq OR p.status = 'sending'))
 """
 
+#: Under way from now on, with an attempt each; of all at once, because everybody else waits for the head meanwhile.
+_MARK: Final = """
+    WITH marked AS (
+      UPDATE outbox SET status = 'sending', attempts = attempts + 1 WHERE message_id = ANY(?) RETURNING message_id, attempts)
+    INSERT INTO attempt SELECT message_id, attempts, ?, NULL, '', '', '' FROM marked
+"""
+
 
 def _row(item: OutboxItem) -> Row:
     return (
@@ -115,12 +122,8 @@ class PostgresOutbox:
             (time, time, sorted(paused), *_values(partitions), limit),
         )
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
-        async with self._sql.savepoint():
-            for item in claimed:
-                await self._sql.run(
-                    "UPDATE outbox SET status = 'sending', attempts = ? WHERE message_id = ?", (item.attempts, item.message_id)
-                )
-                await self._sql.run("INSERT INTO attempt VALUES (?, ?, ?, NULL, '', '', '')", (item.message_id, item.attempts, time))
+        if claimed:
+            await self._sql.try_run(_MARK, ([item.message_id for item in claimed], time))
         return claimed
 
     async def update(self, item: OutboxItem) -> None:
