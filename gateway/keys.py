@@ -7,11 +7,31 @@ from pathlib import Path
 from typing import Final
 
 from config import Secret
+from storage.errors import Unavailable
 from storage.protocol import Store, Transaction
 
 SETTING: Final = "secret_key"
 FILE: Final = "secret.key"
 _BYTES: Final = 32
+
+
+class LateKey(Secret):
+    """A key that only the database knows, while that is away: whoever needs it hears Unavailable."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def reveal(self) -> str:
+        """See ``Secret``. Raises Unavailable."""
+        if not self._value:
+            raise Unavailable("the secret key is in the database, which is away")
+        return self._value
+
+    def learn(self, key: Secret) -> None:
+        """From now on it is known."""
+        self._value = key.reveal()
 
 
 class BadKey(Exception):

@@ -18,6 +18,7 @@ from gateway.admin import Admin, listen_for_orders
 from gateway.app import create_app, create_operators_app
 from gateway.backup import backing_up
 from gateway.crashpoint import CrashPoints
+from gateway.keys import BadKey
 from gateway.listener import BACKLOG, CannotListen, bind, share
 from gateway.patience import PatientSite
 from gateway.processes import STOP_SECONDS, Lifeline, Seat
@@ -27,9 +28,14 @@ from gateway.web.nodes import node_views
 from gateway.web.shapes import NodeView
 from gateway.web.state import STATE
 from gateway.wiring import open_gateway
+from storage.errors import SchemaError
 
 #: Requests under way get so long to end when the server stops; the workers have their own time after it.
 DRAIN_SECONDS: Final = 3.0
+
+
+#: What may be found when a database that was away comes back.
+_UNUSABLE: Final = (SchemaError, BadKey)
 
 
 class DiskLost(Exception):
@@ -76,7 +82,7 @@ async def run_gateway(config: Config, occasion: Occasion | None = None, stop: as
     with contextlib.closing(open_socket(config)) as listener, _signals(end, wanted=stop is None), _lifeline(end, config, occasion.seat):
         config = occasion.prepare(_with_port(config, listener))
         async with (
-            open_gateway(config, crash=occasion.crash, on_fatal=end.fail) as services,
+            open_gateway(config, crash=occasion.crash, on_fatal=end.fail, may_be_away=True) as services,
             _orders(services),
             contextlib.AsyncExitStack() as stack,
         ):
@@ -114,8 +120,9 @@ class _End:
         self._told.set()
 
     def fail(self, error: BaseException) -> None:
-        """Stop because the disk failed."""
-        structlog.get_logger("server").critical("the disk can no longer be trusted; ending", error=str(error))
+        """Stop because the disk failed, or because the database that was waited for must not be used."""
+        what = "the database cannot be used; ending" if isinstance(error, _UNUSABLE) else "the disk can no longer be trusted; ending"
+        structlog.get_logger("server").critical(what, error=str(error))
         self._failure = error
         self._told.set()
 
@@ -128,6 +135,8 @@ class _End:
                 task.cancel()
 
     def raise_failure(self) -> None:
+        if isinstance(self._failure, _UNUSABLE):
+            raise self._failure
         if self._failure is not None:
             raise DiskLost(f"the disk failed ({self._failure}): check it, then start again; what was answered is kept") from self._failure
 

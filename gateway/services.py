@@ -14,6 +14,7 @@ from gateway.crashpoint import CrashPoints
 from gateway.files import FileStore
 from gateway.hub import Hub
 from gateway.metrics import Metrics
+from gateway.together import Together
 from gateway.work.duty import Duties
 from routing.router import Router
 from storage.bus import Bus
@@ -43,6 +44,9 @@ class Services:
     #: With ``server.secret_key`` filled and ``public_url`` right even for port 0.
     config: Config
     store: Store
+    #: ``store.view`` and ``store.transact`` for what many ask at once, such as who they are.
+    looks: Together
+    notes: Together
     #: Where inbound events go: the store, or the store with this node's spool before it.
     inbound: Appender
     bus: Bus

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import aiohttp
 import structlog
 from msgspec.structs import replace
 
-from config import Config
+from config import Config, Secret
 from connectors.contract import ClientContext, FileReader
 from gateway.attendance import Attendance
 from gateway.channels import PlannedChannel, plan_channels
@@ -19,10 +20,12 @@ from gateway.crashpoint import CrashPoints
 from gateway.files import FileStore
 from gateway.held import hold_if_moved
 from gateway.hub import Hub
-from gateway.keys import secret_key
+from gateway.join import joined
+from gateway.keys import LateKey, secret_key
 from gateway.metrics import Metrics
 from gateway.services import Channel, Services
 from gateway.spool import announce_spool, open_spooling
+from gateway.together import Together
 from gateway.whisper import Whispers
 from gateway.work.actor import GATEWAY, command_id
 from gateway.work.duty import Duties
@@ -68,28 +71,29 @@ async def open_gateway(
     crash: CrashPoints | None = None,
     on_fatal: Callable[[BaseException], None] | None = None,
     workers: bool = True,
+    may_be_away: bool = False,
 ) -> AsyncIterator[Services]:
     """Everything but the web server, running (``workers=False``: standing). Two of them can live in one process.
 
     ``on_fatal`` is called when the disk can no longer be trusted: end the process then. Raises ConfigError, storage errors,
-    ``keys.BadKey``; then nothing is left open.
+    ``keys.BadKey``; then nothing is left open. With ``may_be_away`` a PostgreSQL that cannot be reached is no error: what comes in goes
+    into the spool, and the rest begins when it is back; ``on_fatal`` hears of a database that must not be used then.
     """
-    planned = plan_channels(config)
-    data_dir = _private_folder(config.data_dir)
+    planned, data_dir, config = plan_channels(config), _private_folder(config.data_dir), _with_late_key(config)
     async with contextlib.AsyncExitStack() as stack:
-        bus, store = await _open_database(stack, config, clock, on_fatal)
-        config = await _with_key(config, store, data_dir)
-        spooling = None
-        if workers:  # a tool beside a running gateway takes nothing in, and must not lock that one's spool
-            spooling = await stack.enter_async_context(open_spooling(config, store, data_dir, clock=clock, on_fatal=on_fatal))
+        bus, store = await _open_database(stack, config, clock, on_fatal, may_be_away=may_be_away)
+        # A tool beside a running gateway takes nothing in, and must not lock that one's spool.
+        way_in = open_spooling(config, store, data_dir, clock=clock, on_fatal=on_fatal)
+        spooling = await stack.enter_async_context(way_in) if workers else None
         files = FileStore(data_dir / "media", store.vault)
         session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()))
         channels = _open_channels(stack, planned, session, _file_reader(store, files))
-        outbox_wake, media_wake, metrics = asyncio.Event(), asyncio.Event(), Metrics()
-        duties = _duties(config, store, channels, clock)
+        outbox_wake, media_wake, metrics, duties = asyncio.Event(), asyncio.Event(), Metrics(), _duties(config, store, channels, clock)
         services = Services(
             config=config,
             store=store,
+            looks=Together(store.view, at_once=2),
+            notes=Together(store.transact),
             inbound=spooling or store,
             spooling=spooling,
             bus=bus,
@@ -107,20 +111,23 @@ async def open_gateway(
             crash=crash or CrashPoints(),
         )
         announce_spool(services)
-        await make_queues(services.router, store, planned, clock)
-        if workers:
-            await stack.enter_async_context(working(services))
+        join, begin = functools.partial(_join, services, planned), working if workers else _standing
+        await stack.enter_async_context(joined(services, join, begin, on_fatal if may_be_away else None))
         yield services
 
 
 async def _open_database(
-    stack: contextlib.AsyncExitStack, config: Config, clock: Callable[[], datetime], on_fatal: Callable[[BaseException], None] | None
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    clock: Callable[[], datetime],
+    on_fatal: Callable[[BaseException], None] | None,
+    *,
+    may_be_away: bool,
 ) -> tuple[Bus, Store]:
     bus = await open_bus(config.bus.url.reveal())
     stack.push_async_callback(bus.close)
-    store = await open_store(database_url(config), clock=clock, on_fatal=on_fatal, bus=bus)
+    store = await open_store(database_url(config), clock=clock, on_fatal=on_fatal, bus=bus, may_be_away=may_be_away)
     stack.push_async_callback(store.close)
-    await hold_if_moved(store, database_url(config))
     return bus, store
 
 
@@ -140,9 +147,23 @@ def _private_folder(name: str) -> Path:
     return folder
 
 
-async def _with_key(config: Config, store: Store, data_dir: Path) -> Config:
-    key = await secret_key(config.server.secret_key, store, data_dir)
-    return replace(config, server=replace(config.server, secret_key=key))
+@contextlib.asynccontextmanager
+async def _standing(services: Services) -> AsyncIterator[None]:
+    del services
+    yield
+
+
+async def _join(services: Services, planned: Sequence[PlannedChannel]) -> None:
+    """Ask the database what has to be known before any work begins."""
+    config, store = services.config, services.store
+    await hold_if_moved(store, database_url(config))
+    if isinstance(config.server.secret_key, LateKey):
+        config.server.secret_key.learn(await secret_key(Secret(""), store, services.data_dir))
+    await make_queues(services.router, store, planned, services.clock)
+
+
+def _with_late_key(config: Config) -> Config:
+    return config if config.server.secret_key else replace(config, server=replace(config.server, secret_key=LateKey()))
 
 
 def _duties(config: Config, store: Store, channels: Mapping[str, Channel], clock: Callable[[], datetime]) -> Duties:

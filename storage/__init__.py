@@ -23,12 +23,16 @@ async def open_store(
     on_fatal: Callable[[BaseException], None] | None = None,
     migrate: bool = True,
     bus: Bus | None = None,
+    may_be_away: bool = False,
 ) -> Store:
     """Open the database at ``url``: ``sqlite:///absolute/path`` or ``postgresql://user:password@host:port/name``.
 
     Called and used within one event loop. An empty database is set up, an older one brought up to date (with ``migrate=False``:
     refused). ``on_fatal`` is called, in that loop, when the disk of a SQLite database can no longer be trusted: end the process
     then. ``bus`` is how the nodes on a PostgreSQL database wake each other; SQLite has one process and no need of it.
+
+    With ``may_be_away`` a PostgreSQL that cannot be reached now is no error: the store is Unavailable until it can be, and is prepared
+    then. Should that find a database that must not be used, ``on_fatal`` is called with the SchemaError.
 
     Options of a PostgreSQL URL, as ``?name=true``: ``pgbouncer`` for a pooler in transaction mode (nothing is prepared, nothing
     outlives a transaction), ``unsafe`` to accept a server that does not sync, for tests. Others are the driver's, for instance
@@ -39,7 +43,9 @@ async def open_store(
     """
     store: Store
     if _is_postgres(url):
-        store = await _backend("postgres").open_postgres(url, clock=clock, migrate=migrate, bus=bus)
+        store = await _backend("postgres").open_postgres(
+            url, clock=clock, migrate=migrate, bus=bus, if_away=(on_fatal or _nobody) if may_be_away else None
+        )
     else:
         store = await _backend("sqlite").open_sqlite(_path(url), clock=clock, on_fatal=on_fatal, migrate=migrate)
     return store
@@ -53,6 +59,10 @@ async def migrate_store(url: str, *, clock: Callable[[], datetime] = utc_now) ->
     else:
         names = await _backend("sqlite").migrate_sqlite(_path(url), clock=clock)
     return names
+
+
+def _nobody(error: BaseException) -> None:
+    del error
 
 
 def _is_postgres(url: str) -> bool:

@@ -100,14 +100,14 @@ async def principal_of(state: WebState, secret: str, kinds: frozenset[Kind] = _L
         found = credential and await load_principal(tx, credential)
         return (credential, found) if credential and found else None
 
-    found = await state.services.store.view(work)
+    found = await state.services.looks(work)
     if found is None:
         raise unauthenticated()
     credential, principal = found
     if needs_touch(credential, now):
         # Reading goes on while nothing can be written; the use is then noted a little later.
         with contextlib.suppress(Unavailable):
-            await state.services.store.transact(lambda tx: tx.agents.touch_credential(credential.id, now))
+            await state.services.notes(lambda tx: tx.agents.touch_credential(credential.id, now))
     return principal
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -105,14 +105,32 @@ def with_secret(channel: Channel, secret_key: Secret) -> Channel:
     )
 
 
-def chat_channels(services: Services) -> dict[str, Channel]:
+class Chats(Mapping[str, Channel]):
+    """The enabled web chats, by id. The secret that one has to derive may not be known yet: then asking for it raises Unavailable."""
+
+    def __init__(self, services: Services) -> None:
+        self._key = services.config.server.secret_key
+        self._plain = {one.id: one for one in services.channels.values() if one.enabled and one.connector.kind == _KIND}
+        self._complete: dict[str, Channel] = {}
+
+    def __getitem__(self, name: str) -> Channel:
+        if name not in self._complete:
+            self._complete[name] = with_secret(self._plain[name], self._key)
+        return self._complete[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._plain
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plain)
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+
+def chat_channels(services: Services) -> Mapping[str, Channel]:
     """The enabled web chats, by id."""
-    key = services.config.server.secret_key
-    return {
-        channel.id: with_secret(channel, key)
-        for channel in services.channels.values()
-        if channel.enabled and channel.connector.kind == _KIND
-    }
+    return Chats(services)
 
 
 async def _new_session(request: web.Request, state: WebState, channel: Channel) -> web.StreamResponse:

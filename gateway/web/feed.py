@@ -71,7 +71,7 @@ class Feed:
     async def run(self, after: int | None) -> None:
         """Send everything after ``after`` (None: from now on), for ever. Raises Closing."""
         services = self._state.services
-        pos = after if after is not None else await services.store.view(lambda tx: tx.stream.head())
+        pos = after if after is not None else await services.hub.head()
         await self._wire.send(live.encode({"type": "hello", "pos": pos}))
         while True:
             try:
@@ -81,7 +81,7 @@ class Feed:
                             await self._show(recorded)
             except CursorLost as lost:
                 # The client loads everything anew, at least as new as this position, and goes on from there.
-                pos = await services.store.view(lambda tx: tx.stream.head())
+                pos = await services.hub.head()
                 await self._resync(str(lost))
             except Overrun:
                 raise Closing(TOO_SLOW, "too slow") from None
@@ -122,7 +122,7 @@ class Feed:
 
     async def _refresh(self) -> None:
         now = self._state.services.clock()
-        fresh = await self._state.services.store.view(lambda tx: _reload(tx, self._principal, now))
+        fresh = await self._state.services.looks(lambda tx: _reload(tx, self._principal, now))
         if fresh is None:
             raise Closing(live.BAD_CREDENTIAL, "not logged in any more")
         self._principal = fresh
@@ -215,7 +215,7 @@ async def _introduce(socket: web.WebSocketResponse, state: WebState, *, refused:
     except (BadJson, Refusal):
         raise Closing(live.BAD_CREDENTIAL, "bad credential") from None
     now = state.services.clock()
-    found = await state.services.store.transact(lambda tx: _by_ticket(tx, frame.ticket, now))
+    found = await state.services.notes(lambda tx: _by_ticket(tx, frame.ticket, now))
     if found is None:
         raise Closing(live.BAD_CREDENTIAL, "bad credential")
     return found

@@ -20,7 +20,7 @@ class Cursors:
     """Opaque places in a list, bound to who asked and what for."""
 
     def __init__(self, secret: Secret) -> None:
-        self._key = derive_key(secret, "cursor")
+        self._secret = secret
 
     def seal(self, place: int, audience: str) -> str:
         """The cursor for ``place``, of use only to the same ``audience`` (principal and list)."""
@@ -40,5 +40,5 @@ class Cursors:
         return int(body, 16)
 
     def _tag(self, body: str, audience: str) -> str:
-        digest = hmac.digest(self._key, f"{audience}\x00{body}".encode("utf-8", "surrogatepass"), "sha256")
+        digest = hmac.digest(derive_key(self._secret, "cursor"), f"{audience}\x00{body}".encode("utf-8", "surrogatepass"), "sha256")
         return base64.urlsafe_b64encode(digest[:_TAG_BYTES]).decode()

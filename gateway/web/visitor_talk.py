@@ -99,7 +99,7 @@ class Talk:
     async def show(self, after: int) -> None:
         """Say hello, send the history, then everything new, for ever. Raises Closing."""
         while True:
-            pos, items, unread = await self._services.store.view(functools.partial(self._history, after=after))
+            pos, items, unread = await self._services.looks(functools.partial(self._history, after=after))
             after = pos
             limit = self._services.config.media.max_bytes
             await self._send({"type": "hello", "visitor_id": self._visitor.visitor, "pos": pos, "unread": unread, "max_file": limit})

@@ -40,6 +40,10 @@ _SETTINGS: Final = (
 )
 
 
+class Standby(SchemaError):
+    """A server that only repeats what another one does."""
+
+
 async def prepare(database: Database, clock: Callable[[], datetime], *, migrate: bool) -> list[str]:
     """Refuse what is unsafe, foreign or newer, and bring the schema up to date; returns the migrations applied."""
     connection = await connect(database)
@@ -47,7 +51,7 @@ async def prepare(database: Database, clock: Callable[[], datetime], *, migrate:
         sql = Sql(connection, database)
         problems = await unsafe(sql)
         if problems:
-            raise SchemaError(problems[0])
+            raise (Standby if "is a standby" in problems[0] else SchemaError)(problems[0])
         steps = await missing(sql)  # refuses what is not ours before anything is changed
         if steps and not migrate:
             raise SchemaError(f"{database.label} lacks {len(steps)} migration(s), from {steps[0].name} on: run sportello migrate")

@@ -1,16 +1,18 @@
 """The store on PostgreSQL: two writers, a few readers, and a bus that makes the other nodes look."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from storage.bus import Bus
-from storage.errors import Unavailable
+from storage.errors import StorageError, Unavailable
 from storage.postgres import lease
 from storage.postgres.connection import Database
 from storage.postgres.doctor import examine
 from storage.postgres.link import Link
 from storage.postgres.reader import READERS, Pool
+from storage.postgres.schema import LOG
 from storage.postgres.stream import Heads
 from storage.postgres.transaction import PostgresTransaction
 from storage.postgres.vault import PostgresVault
@@ -26,6 +28,8 @@ T = TypeVar("T")
 QUEUE_BOUND: Final = 10_000
 #: A provider waits for its append; after so long the caller hears Unavailable, and the event is written or not.
 APPEND_SECONDS: Final = 1.0
+#: Between two looks for a database that was away when the store was opened.
+_LOOK_AGAIN: Final = 0.25
 
 
 class PostgresStore:
@@ -38,12 +42,40 @@ class PostgresStore:
         self._append_seconds = append_seconds
         self._refusal: Unavailable | None = None
         self._closing = False
+        self._preparing: asyncio.Task[None] | None = None
         self._readers = Pool(database, READERS, read_only=True)
         self._duties = Pool(database, 1, read_only=False)
         self.vault = PostgresVault(database)
         self._waiting = Waiting(self._readers, bus)
         self._appends = Writer(Link(database), self._committed, bound, append_seconds)
         self._works = Writer(Link(database), self._committed, bound, FUNCTION_SECONDS)
+
+    async def follow_log(self) -> None:
+        """Tell the bus which log this is."""
+        if self._bus is not None:
+            self._bus.follow(await self._readers.view(lambda tx: tx.settings.get(LOG)))
+
+    def refuse_until(self, prepare: Callable[[], Awaitable[Any]], why: Unavailable, on_fatal: Callable[[BaseException], None]) -> None:
+        """Be Unavailable until ``prepare`` has succeeded; it is tried again and again. Should it find a database that must not be used,
+        the store stays as it is, and ``on_fatal`` hears of it."""
+        self._refusal = why
+
+        async def try_again() -> None:
+            while True:
+                await asyncio.sleep(_LOOK_AGAIN)
+                try:
+                    await prepare()
+                    await self.follow_log()
+                except Unavailable as error:
+                    self._refusal = error
+                except StorageError as error:
+                    on_fatal(error)
+                    return
+                else:
+                    self._refusal = None
+                    return
+
+        self._preparing = asyncio.create_task(try_again(), name="postgres-preparing")
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         result: T = await self._write(self._works, work)
@@ -97,6 +129,10 @@ class PostgresStore:
         if self._closing:
             return
         self._closing = True
+        if self._preparing is not None:
+            self._preparing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._preparing
         self._refusal = Unavailable("the store is closed")
         await self._waiting.close()
         await asyncio.gather(self._appends.close(), self._works.close(), self._readers.close(), self._duties.close(), self.vault.close())
