@@ -118,7 +118,7 @@ async def test_another_node_is_heard_of_without_a_bus(store: Store, other: Store
     await asyncio.sleep(0)
     await other.append([entry("a", partition=3)])
     await waiting
-    assert monotonic() - began < 10
+    assert monotonic() - began < 30
 
 
 async def test_a_bus_tells_of_commits_and_serves_what_is_mirrored(url: str) -> None:

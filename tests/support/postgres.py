@@ -26,6 +26,7 @@ import pytest
 
 from storage import utc_now
 from storage.postgres import migrate_postgres
+from tests.support.recycle import Cleaner
 
 USER: Final = "sportello"
 TEMPLATE: Final = "sportello_template"
@@ -77,13 +78,18 @@ class PostgresServer:
         self.settings = _SETTINGS | ({} if durable else _QUICK) | (settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
-        self._migrated = False
+        self._cleaner: Cleaner | None = None
+        #: Databases that wait for the next test, and those in use that may do so later.
+        self._free: list[str] = []
+        self._recyclable: set[str] = set()
         self.port = 0
 
     def start(self) -> None:
         """Returns when connections are taken."""
         if not self._data.exists():
             self._initialise()
+        # What a server left that was killed says that it is ready.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
         for _ in range(5):
             self.port = self.port or _free_port()
             options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
@@ -155,18 +161,33 @@ class PostgresServer:
 
     async def create(self, *, empty: bool = False) -> str:
         """A database of its own for a test, with the newest schema or ``empty``; returns its URL."""
+        if not empty and self._free:
+            name = self._free.pop()
+            self._recyclable.add(name)
+            return self.url(name)
         name = f"test_{next(self._numbers)}_{os.getpid()}"
-        if not empty and not self._migrated:
+        if not empty and self._cleaner is None:
             await self.admin(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
             await migrate_postgres(self.url(TEMPLATE), clock=utc_now)
-            self._migrated = True
+            cleaner = Cleaner()
+            await cleaner.learn(driver_url(self.url(TEMPLATE)))
+            self._cleaner = cleaner
         await self.admin(f"CREATE DATABASE {name} TEMPLATE {'template0' if empty else TEMPLATE}" + (" ENCODING 'UTF8'" if empty else ""))
         if not empty:
             # A mirror must not take it for another copy of the template.
             await run_sql(self.url(name), f"UPDATE setting SET value = '{name}' WHERE name = 'log'")  # noqa: S608  # our own name
+            self._recyclable.add(name)
         return self.url(name)
 
     async def drop(self, url: str) -> None:
+        """Nobody needs it any more: the next test gets it empty, unless more than rows was changed."""
+        name = urlsplit(url).path[1:]
+        if name in self._recyclable and self._cleaner is not None:
+            self._recyclable.discard(name)
+            with suppress(asyncpg.PostgresError, OSError):
+                if await self._cleaner.clean(driver_url(self.url(name)), f"log_{next(self._numbers)}_{os.getpid()}"):
+                    self._free.append(name)
+                    return
         await self.admin(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
 
     async def admin(self, sql: str) -> None:
