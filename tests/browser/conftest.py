@@ -28,7 +28,7 @@ class People:
 
     async def context(self, **options: object) -> BrowserContext:
         context = await self.browser.new_context(locale="en-GB", **options)  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         self.contexts.append(context)
         return context
 

@@ -7,6 +7,7 @@
   sweep      the n-th write, sync, read … of the embedded store fails, for every n
   freeze     a node is stopped and comes back as a zombie; how long others need to take over
   cut-off    a node loses its database and goes on taking messages; the same
+  outage     two nodes under load while PostgreSQL is stopped, then killed, and Valkey is emptied, killed, then cut off
 
 Each prints its figures in one line; any broken promise is named, and the exit status is 1. The short run takes some minutes; --long is the
 run before a release (1,000,000 messages over 200 kills, 20 + 10 power cuts, every n up to 200) and takes hours.
@@ -25,7 +26,7 @@ from typing import Final
 
 from _pytest.outcomes import Failed, Skipped
 
-from tests.chaos import cut_embedded, cut_postgres
+from tests.chaos import cut_embedded, cut_postgres, outage
 from tests.chaos.freeze import freezes
 from tests.chaos.powercut import CannotCut, Target, power_cuts, summary
 from tests.chaos.site import cluster_site, embedded_site
@@ -105,6 +106,11 @@ async def _cut_off(order: Order) -> Result:
     return Result(outcome.line(), tuple(outcome.violations))
 
 
+async def _outage(order: Order) -> Result:
+    outcome = await outage.outages(outage.LONG if order.long else outage.SHORT, order.seed, order.progress)
+    return Result(f"\n{'':16}".join(outcome.lines), tuple(outcome.violations))
+
+
 RUNS: Final[dict[str, Callable[[Order], Awaitable[Result]]]] = {
     "storm": _embedded,
     "cluster": _cluster,
@@ -113,6 +119,7 @@ RUNS: Final[dict[str, Callable[[Order], Awaitable[Result]]]] = {
     "sweep": _sweep,
     "freeze": _freeze,
     "cut-off": _cut_off,
+    "outage": _outage,
 }
 
 

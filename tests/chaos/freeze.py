@@ -118,8 +118,13 @@ class Town:
         raise RuntimeError("the feed ended")
 
 
-async def freezes(number: int, seed: int, progress: Callable[[str], None], *, cut_off: bool = False) -> Frozen:
-    """Stop a node ``number`` times, one after the other; or (``cut_off``) let it run on without its database."""
+async def freezes(
+    number: int, seed: int, progress: Callable[[str], None], *, cut_off: bool = False, most_seconds: float = MOST_SECONDS
+) -> Frozen:
+    """Stop a node ``number`` times, one after the other; or (``cut_off``) let it run on without its database.
+
+    A take-over that lasts longer than ``most_seconds`` is a violation.
+    """
     rng, result = random.Random(seed), Frozen()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
@@ -155,7 +160,7 @@ async def freezes(number: int, seed: int, progress: Callable[[str], None], *, cu
                 outages=site.outages.all(),
             )
         )
-    late = [f"a take-over lasted {seconds:.2f} s" for seconds in result.took if seconds > MOST_SECONDS]
+    late = [f"a take-over lasted {seconds:.2f} s" for seconds in result.took if seconds > most_seconds]
     result.violations = [*late, *result.verdict.violations]
     return result
 

@@ -53,7 +53,7 @@ async def test_no_descriptor_is_left(gateway: GatewayProcess, tmp_path: Path) ->
     late = Wire((f"127.0.0.1:{gateway.port}",), 0)
     began = monotonic()
     assert await late.post("/webhooks/shop", update(chat, 20)) == 200
-    assert monotonic() - began < 5
+    assert monotonic() - began < 20
     assert gateway.said().count("out of system resource") < 20
     for each in (wire, late):
         each.leave()
@@ -75,7 +75,7 @@ async def test_a_backlog_delays_no_start_and_fits_into_memory(gateway: GatewayPr
             await services.store.append(entries)
     began = monotonic()
     await gateway.start()
-    assert monotonic() - began < 10
+    assert monotonic() - began < 30
     assert gateway.process is not None
     wire = Wire((f"127.0.0.1:{gateway.port}",), 0)
     for number in range(1, 20):

@@ -102,9 +102,12 @@ async def test_delay_and_trickle_and_back(proxy: ChaosProxy) -> None:
         assert await one.say(b"x" * 199 + b"\n") == b"x" * 199 + b"\n"
         assert monotonic() - began >= 0.2
         proxy.clear()
-        began = monotonic()
-        assert await one.say(b"a\n") == b"a\n"
-        assert monotonic() - began < 0.1
+        quickest = 1.0
+        for _ in range(10):
+            began = monotonic()
+            assert await one.say(b"a\n") == b"a\n"
+            quickest = min(quickest, monotonic() - began)
+        assert quickest < 0.1
 
 
 async def test_one_connection_may_have_its_own_weather(proxy: ChaosProxy) -> None:

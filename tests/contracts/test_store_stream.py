@@ -154,11 +154,11 @@ async def test_waiting_ends_when_something_comes(store: Store) -> None:
     began = monotonic()
     await store.append([entry("new", partition=3)])
     await asyncio.gather(*waiters)
-    assert monotonic() - began < 10
+    assert monotonic() - began < 30
     assert not elsewhere.done()
     elsewhere.cancel()
     await store.wait(WHOLE, 1, 60)  # there is something already
-    assert monotonic() - began < 10
+    assert monotonic() - began < 30
     await store.wait(WHOLE, 2, 0.01)  # nothing comes
 
 

@@ -141,7 +141,7 @@ async def test_a_full_disk_refuses_loses_nothing_and_recovers(cramped_shop: Shop
     began = monotonic()
     await eventually(lambda: post(400), lambda status: status == 200)
     await eventually(lines_shown(shop), lambda found: any(line["parts"][0]["text"].startswith("m400 ") for line in found))
-    assert monotonic() - began < 5
+    assert monotonic() - began < 20
     assert await shop.gateway.stop() == 0, shop.gateway.said()
     assert [plain_text(line.parts).split()[0] for line in await inbound(shop)] == acknowledged
 
@@ -169,7 +169,7 @@ async def test_a_stop_under_load_is_quick_and_loses_nothing(shop: Shop) -> None:
     await eventually(_count(promised), lambda number: number > 12)
     began = monotonic()
     assert await shop.gateway.stop() == 0, shop.gateway.said()
-    assert monotonic() - began < 10
+    assert monotonic() - began < 30
     await shop.gateway.start()
     stop.set()
     await asyncio.gather(*tasks)
