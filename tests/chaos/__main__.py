@@ -16,6 +16,7 @@ run before a release (1,000,000 messages over 200 kills, 20 + 10 power cuts, eve
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -168,6 +169,8 @@ def main() -> int:
 
     sys.stdout.write(f"seed {seed}: repeat this run with --seed {seed}\n")
     sys.stdout.flush()
+    # Asked to end, it takes the servers that it started along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = asyncio.run(run(given.only or list(RUNS), Order(given.long, seed, progress)))
     sys.stdout.write(table(results) + "\n")
     return int(any(result.violations for result in results.values()))
