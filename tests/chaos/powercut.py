@@ -30,6 +30,8 @@ CUT_SECONDS = 25.0
 IMAGE_BYTES = 1536 << 20
 #: What two of them really take.
 _ROOM = 1 << 30
+#: A user's path may lack what only root needs.
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs is what is wanted
 
 
@@ -81,7 +83,7 @@ def why_not() -> str:
     if os.geteuid():
         return "only root can mount a disk image"
     for program in ("mkfs.ext4", "mount", "umount"):
-        if shutil.which(program) is None:
+        if shutil.which(program, path=_PATH) is None:
             return f"there is no {program}"
     if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _ROOM:
         return f"{_MEMORY} has no {_ROOM >> 20} MiB free for two disk images"
@@ -122,7 +124,8 @@ def _unmount(where: Path) -> None:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, "PATH": _PATH}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
     if done.returncode:
         raise CannotCut(f"{command[0]} does not work here: {(done.stderr or done.stdout).strip()}")
 

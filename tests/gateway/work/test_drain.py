@@ -220,9 +220,13 @@ async def test_it_asks_seldom_while_the_database_is_away_and_goes_on_at_once_whe
                 before = node.far.asked
                 await node.drained()
                 assert node.far.asked - before <= 3
+
+                async def said() -> list[str]:
+                    return [line["event"] for line in logs]
+
+                await eventually(said, lambda texts: "the spool is drained" in texts)
         events = [line["event"] for line in logs if line["log_level"] in ("warning", "info")]
         assert len([text for text in events if "is away" in text]) == 1
-        assert "the spool is drained" in events
 
 
 async def test_what_cannot_be_swept_does_not_stop_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
