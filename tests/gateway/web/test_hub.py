@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.hub import CursorLost, Hub, Overrun
+from gateway.hub import KEPT, CursorLost, Hub, Newest, Overrun
 from gateway.wiring import open_gateway
 from storage.protocol import Store
 from storage.record import Entry, Recorded
@@ -97,3 +97,20 @@ async def test_who_is_hopelessly_behind_is_told_so(store: Store) -> None:
             await _append(store, 40, hub)
             with pytest.raises(Overrun):
                 await asyncio.wait_for(anext(feed), 5)
+
+
+def _events(first: int, last: int) -> list[Recorded]:
+    entry = Entry(type="test.counted", data=b"{}", partition=0, at=_AT)
+    return [Recorded(pos=pos, prev_pos=pos - 1, entry=entry) for pos in range(first, last + 1)]
+
+
+def test_what_is_kept_of_the_newest_has_no_hole() -> None:
+    newest = Newest()
+    newest.begin(10)
+    newest.add(_events(11, 13))
+    newest.put_before(_events(5, 8))  # the mirror gave less than was asked for: 9 and 10 are missing
+    assert (newest.start, newest.pos) == (10, 13)
+    newest.put_before(_events(7, 10))
+    assert (newest.start, [one.pos for one in newest.after(6)]) == (6, list(range(7, 14)))
+    newest.add(_events(14, 13 + KEPT))
+    assert (newest.start, newest.pos, len(newest.after(newest.start))) == (13, 13 + KEPT, KEPT)

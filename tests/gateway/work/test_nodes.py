@@ -12,6 +12,7 @@ from connectors.event import Status
 from gateway.crashpoint import CrashPoints
 from gateway.intake import take_in
 from gateway.services import Services
+from gateway.work.outbox import CONSUMER as SENDER
 from gateway.work.outbox import OutboxWorker
 from gateway.work.route import RouteWorker
 from routing.router import CONSUMER
@@ -69,6 +70,42 @@ async def test_a_router_that_lost_its_lease_changes_nothing(tmp_path: Path) -> N
             zombie.router._cursors[partition] = 0  # it still believes that it has read nothing
             assert await _superseded(zombie, partition, epoch) in {0, -1}
         assert await open_.services.store.view(lambda tx: tx.stream.head()) == head
+
+
+async def _overtaken(open_: Office) -> tuple[Services, Services]:
+    """A node whose leases another one has in the database, although its own clock says that they still count."""
+    zombie, heir = (another_node(open_.services, name, ttl=60) for name in ("one", "two"))
+    await zombie.duties.refresh()
+    await zombie.store.release("one", zombie.duties._epochs)
+    held = await heir.store.lease("two", list(zombie.duties._epochs), 60)
+    assert set(held) == set(zombie.duties._epochs)
+    assert len(zombie.duties.held(CONSUMER)) == 16
+    return zombie, heir
+
+
+async def test_an_old_epoch_routes_nothing_even_where_nobody_has_read_yet(tmp_path: Path) -> None:
+    """The cursor is still where the zombie left it: only the epoch tells."""
+    async with office(tmp_path) as open_:
+        zombie, _ = await _overtaken(open_)
+        await letters(open_, 40)
+        head = await open_.services.store.view(lambda tx: tx.stream.head())
+        heads = await open_.services.store.view(lambda tx: tx.stream.heads())
+        for partition in heads:
+            assert await _superseded(zombie, partition, zombie.duties.held(CONSUMER)[partition]) == -1
+        assert await open_.services.store.view(lambda tx: tx.stream.head()) == head
+
+
+async def test_an_old_epoch_claims_no_reply(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_:
+        message = await open_.reply("ada", "once")
+        zombie, _ = await _overtaken(open_)
+        worker = OutboxWorker(zombie)
+        worker._settled = zombie.duties.held(SENDER)
+        await worker._begin_due()
+        item = await open_.services.store.view(lambda tx: tx.outbox.get(message.id))
+        assert item is not None
+        assert (item.status, item.attempts) == (Status.QUEUED, 0)
+        assert open_.provider.texts == []
 
 
 async def _superseded(node: Services, partition: int, epoch: int) -> int:
