@@ -25,6 +25,27 @@ class Text(Part, frozen=True, tag="text"):
     """Plain text exactly as written: no markup, nothing stripped. At most 65,536 characters."""
 
     text: str
+    #: Characters from the start that are the person's own words; the rest quotes earlier mails and is shown folded. 0: all are theirs.
+    fold: int = 0
+
+
+class Html(Part, frozen=True, tag="html"):
+    """The same words with their looks, beside a :class:`Text`; inbound only. Sanitised by the connector: no scripts, nothing from afar."""
+
+    html: str
+
+
+class Envelope(Part, frozen=True, tag="envelope"):
+    """What stands on a mail beside its text. All addresses are bare: ``ada@example.org``."""
+
+    subject: str = ""
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    #: Outbound only: nobody else sees it.
+    bcc: tuple[str, ...] = ()
+    #: What an agent should know: ``unverified`` (the sender was not proved), ``automatic``, ``bounce``, ``newcomer`` (not one of the
+    #: people written to), ``mismatch`` (From, Sender and Reply-To differ), ``encrypted``, ``remote_content``.
+    remarks: tuple[str, ...] = ()
 
 
 class Media(Part, frozen=True, tag="media"):
@@ -71,6 +92,8 @@ class Choice(Struct, frozen=True):
     id: str
     #: What the person reads.
     label: str
+    #: A second line, where the channel has one.
+    description: str = ""
 
 
 class Choices(Part, frozen=True, tag="choices"):
@@ -78,6 +101,8 @@ class Choices(Part, frozen=True, tag="choices"):
 
     text: str
     options: tuple[Choice, ...]
+    #: What opens the list, on channels that show one; empty: the channel's own word.
+    button: str = ""
 
 
 class Chosen(Part, frozen=True, tag="chosen"):
@@ -91,8 +116,48 @@ class Template(Part, frozen=True, tag="template"):
     """A message that the provider approved beforehand."""
 
     name: str
+    #: As the provider spells it, for example ``en_US``.
     language: str
+    #: Values of the body's placeholders, in order.
     parameters: tuple[str, ...] = ()
+    #: Names of the placeholders, where the provider names them; else empty.
+    names: tuple[str, ...] = ()
+    #: What stands above: words, or a file whose ``stored`` is set.
+    header: str = ""
+    header_media: "Media | None" = None
+    #: One per button: the changing end of its address, or its payload; empty for a button without.
+    buttons: tuple[str, ...] = ()
+
+
+class OrderItem(Struct, frozen=True):
+    """One line of an order."""
+
+    #: The shop's own id in its catalogue.
+    product: str
+    quantity: int
+    #: Per piece, as the provider wrote it, for example ``12.50``; empty if it did not.
+    price: str = ""
+    #: ISO 4217.
+    currency: str = ""
+
+
+class Order(Part, frozen=True, tag="order"):
+    """A basket that the person sent from the shop's catalogue."""
+
+    items: tuple[OrderItem, ...]
+    catalog: str = ""
+    note: str = ""
+
+
+class Referral(Part, frozen=True, tag="referral"):
+    """What led the person here: an advertisement, a post, a link."""
+
+    #: ``ad``, ``post``, ``link``, ``story``, ``product``, or the provider's word.
+    source: str
+    id: str = ""
+    url: str = ""
+    headline: str = ""
+    body: str = ""
 
 
 class Unsupported(Part, frozen=True, tag="unsupported"):
@@ -114,7 +179,7 @@ class Activity(Part, frozen=True, tag="activity"):
     subject: str = ""
 
 
-AnyPart = Text | Media | Location | ContactCard | Choices | Chosen | Template | Unsupported | Activity
+AnyPart = Text | Html | Envelope | Media | Location | ContactCard | Choices | Chosen | Template | Order | Referral | Unsupported | Activity
 
 
 def plain_text(parts: tuple[AnyPart, ...]) -> str:
@@ -125,7 +190,15 @@ def plain_text(parts: tuple[AnyPart, ...]) -> str:
 def _line(part: AnyPart) -> str:
     match part:
         case Text():
-            return part.text
+            return part.text[: part.fold] if part.fold else part.text
+        case Envelope():
+            return part.subject
+        case Order():
+            return ", ".join(f"{item.quantity} × {item.product}" for item in part.items)
+        case Referral():
+            return part.headline or part.url
+        case Template():
+            return part.name
         case Choices():
             return part.text
         case Chosen():

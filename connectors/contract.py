@@ -1,7 +1,7 @@
 """What a connector is: seven names, most of them pure functions.
 
     Settings      a msgspec Struct, decoded from the channel's section of the configuration
-    CAPABILITIES  what the channel can carry, and its limits with their units
+    CAPABILITIES  what the channel can carry, its limits with their units, and until when one may answer
     verify        is this request from the provider?              pure
     parse         provider's bytes -> events                      pure
     render        an outbound message -> calls to the provider    pure
@@ -12,18 +12,18 @@
 input gives the same output, so a payload can be parsed again years later.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import aiohttp
 from msgspec import Struct
 
+from connectors.capabilities import Capabilities
 from connectors.content import AnyPart
 from connectors.errors import FailureKind
 from connectors.event import AnyEvent
-from connectors.text import Unit
 
 S = TypeVar("S", bound=Struct)
 
@@ -67,6 +67,8 @@ class Call(Struct, frozen=True, kw_only=True):
     part: int = 0
     #: What the provider's rate limit counts by, for example the chat.
     bucket: str = ""
+    #: What the provider bills it as: segments of an SMS, 1 elsewhere.
+    segments: int = 1
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -90,6 +92,18 @@ class Outbound(Struct, frozen=True, kw_only=True):
     parts: tuple[AnyPart, ...]
     #: Provider id of the message that is answered; empty if none.
     reply_to: str = ""
+    #: When it was accepted.
+    at: datetime | None = None
+    #: Name of who wrote it; empty for the system.
+    author: str = ""
+    #: Written by a machine: an automatic answer, a transcript.
+    automatic: bool = False
+    #: Everybody may read it: an answer below a comment, not a private message.
+    public: bool = False
+    #: Name of the :class:`Window` that is open; empty where the channel has none.
+    window: str = ""
+    #: Public address of this channel's webhook, for providers that want one with each message.
+    callback: str = ""
 
 
 class Sent(Struct, frozen=True, tag="sent"):
@@ -115,50 +129,16 @@ class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
 Outcome = Sent | Failure
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """The channel's limits; 0 means none known."""
-
-    #: Longest text of one message, in ``unit``.
-    text: int
-    #: Longest caption beside a media part, in ``unit``; 0 if the channel has no captions.
-    caption: int = 0
-    #: What the channel counts.
-    unit: Unit = Unit.CHARS
-    #: Most options of one question, and the longest label in ``unit``.
-    choices: int = 0
-    choice_label: int = 0
-    #: Largest file that we may send, and fetch, in bytes.
-    upload_bytes: int = 0
-    download_bytes: int = 0
-    #: Calls per second for the whole account, and for one bucket.
-    rate: float = 0.0
-    bucket_rate: float = 0.0
-
-
-class Capabilities(Struct, frozen=True, kw_only=True):
-    """What the channel can carry: shown to agents, used by the composer, checked by the tests."""
-
-    limits: Limits
-    #: Part types that can be sent, by their ``type`` names: ``text``, ``media``, …
-    sends: frozenset[str]
-    #: Part types that can arrive.
-    receives: frozenset[str]
-    edits: bool = False
-    deletions: bool = False
-    reactions: bool = False
-    #: Does the provider report these?
-    delivered: bool = False
-    read: bool = False
-    #: Does it redeliver a webhook that we failed to take?
-    redelivers: bool = False
-    #: Is the same message sent twice delivered once?
-    idempotent: bool = False
-
-
 class FileReader(Protocol):
     """Gives a client the bytes of a stored file that goes out."""
 
     async def __call__(self, stored: str) -> bytes: ...
+
+
+class FileLinker(Protocol):
+    """Gives a stored file an unguessable public address that works for some hours."""
+
+    async def __call__(self, stored: str) -> str: ...
 
 
 class Client(Protocol):
@@ -169,48 +149,9 @@ class Client(Protocol):
     async def close(self) -> None: ...
 
 
-@runtime_checkable
-class Receiver(Protocol):
-    """A client that fetches instead of being called: long polls, IMAP, sockets.
-
-    ``receive`` yields requests as if the provider had posted them; after the gateway has stored one durably it resumes the
-    iterator, and only then may the provider be told to forget it.
-    """
-
-    def receive(self) -> AsyncIterator[Request]: ...
-
-
-@runtime_checkable
-class MediaFetcher(Protocol):
-    """A client that knows how to turn a media reference into bytes."""
-
-    async def fetch_media(self, ref: str, max_bytes: int) -> "FetchedMedia": ...
-
-
-@runtime_checkable
-class Acknowledger(Protocol):
-    """A client with a courtesy to do after an event was stored, for example to stop a button's spinner. Failures are logged only."""
-
-    async def acknowledge(self, event: AnyEvent) -> None: ...
-
-
-@runtime_checkable
-class Provisioner(Protocol):
-    """A client that can prepare the provider's side: register the webhook, check the credentials. Returns what it found, for people."""
-
-    async def provision(self, webhook_url: str) -> str: ...
-
-
-class FetchedMedia(Struct, frozen=True, kw_only=True):
-    """A file as the provider gave it; or why there is none."""
-
-    data: bytes = b""
-    mime: str = ""
-    name: str = ""
-    #: In words for the agent; empty when there is data.
-    problem: str = ""
-    #: Is it worth another try?
-    retry: bool = False
+async def no_links(stored: str) -> str:
+    """Where there is no public address. Raises OSError."""
+    raise OSError(f"the file {stored} has no public address here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +164,34 @@ class ClientContext:
     channel: str
     #: Reads the bytes of a stored file that goes out.
     read_file: FileReader
+    #: Gives it a public address, for providers that fetch files instead of being sent them.
+    link_file: FileLinker = no_links
 
 
 def content_type(request: Request) -> Mapping[str, str]:
     """What a parser of plain webhooks needs beside the body."""
     return {name: value for name, value in request.headers.items() if name == "content-type"}
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a provider is told when its webhook was taken."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+
+TAKEN: Final = Answer()
+
+
+def no_account(_: Any) -> str:
+    """For a provider whose webhooks name no account."""
+    return ""
+
+
+def no_handshake(_: Request, __: Any) -> bytes | None:
+    """For a provider that asks nothing before it trusts an address."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,5 +208,11 @@ class Connector(Generic[S]):
     client: Callable[[S, ClientContext], Client]
     #: Headers that ``parse`` needs beside the body, without anything secret: kept with a payload that cannot be read.
     keeps: Callable[[Request], Mapping[str, str]] = content_type
+    #: Which account of the provider's the settings describe, as in ``Event.account``; pure.
+    account: Callable[[S], str] = no_account
+    #: The body to answer a GET with, if it is the provider's question whether the address is ours; None: it is not. Pure.
+    handshake: Callable[[Request, S], bytes | None] = no_handshake
+    #: What the provider is told after its webhook is durable.
+    answer: Answer = TAKEN
     #: The provider's documents that the connector was written to, with the date they were read.
     sources: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from connectors.content import AnyPart
+from connectors.errors import FailureKind
 from connectors.identity import Evidence, Identity
 
 #: An aware time, always UTC in the stream.
@@ -63,6 +64,8 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=T
     at: Instant | None = None
     #: The provider's own fragment for this event, kept beside the event so that it can be parsed again.
     raw: bytes = b""
+    #: Which account of ours it is for, in the words of ``Connector.account``, where one webhook serves several; empty: this channel's.
+    account: str = ""
 
 
 class PersonEvent(Event, frozen=True, kw_only=True):
@@ -80,6 +83,14 @@ class MessageReceived(PersonEvent, frozen=True, tag="message.received"):
     parts: tuple[AnyPart, ...]
     #: Provider id of the message that is quoted; empty if none.
     reply_to: str = ""
+    #: Provider ids of earlier messages of the same thread, oldest first, where the channel has threads that several people share.
+    references: tuple[str, ...] = ()
+    #: The address that was written to carries our own signature for the newest of ``references``.
+    proved: bool = False
+    #: Everybody can read it: a comment below a post.
+    public: bool = False
+    #: A machine wrote it (an auto-reply, a bounce): kept, but it opens no work and is never answered by itself.
+    automatic: bool = False
     #: Album id: messages of one group are shown as one; empty if none.
     group: str = ""
     #: Name of the person or chat it was forwarded from; empty if it was not.
@@ -107,6 +118,9 @@ class MessageEchoed(PersonEvent, frozen=True, tag="message.echoed"):
 
     message_id: str
     parts: tuple[AnyPart, ...]
+    #: Our own message id, where the provider echoes it: then it is no news.
+    ours: str = ""
+    public: bool = False
 
 
 class ReactionChanged(PersonEvent, frozen=True, tag="reaction.changed"):
@@ -127,6 +141,26 @@ class StatusReported(Event, frozen=True, tag="status.reported"):
     detail: str = ""
     #: Our own message id, where the provider echoes it; empty otherwise.
     ours: str = ""
+    #: What a failure means for the address, as for a refused call; None where the code says nothing.
+    failure: FailureKind | None = None
+
+
+class WatermarkReported(PersonEvent, frozen=True, tag="watermark.reported"):
+    """All replies of ours in this person's thread up to a time have come so far."""
+
+    #: ``delivered`` or ``read``.
+    status: Status
+    up_to: Instant
+
+
+class AccountReported(Event, frozen=True, tag="account.reported"):
+    """The provider says something about our account: a restriction, a template's review, a quality rating. For operators."""
+
+    #: A stable word, for example ``template_rejected``.
+    code: str
+    detail: str = ""
+    #: False: sending is or will be restricted until an operator acts.
+    healthy: bool = True
 
 
 class ConsentChanged(PersonEvent, frozen=True, tag="consent.changed"):
@@ -170,6 +204,8 @@ AnyEvent = (
     | MessageEchoed
     | ReactionChanged
     | StatusReported
+    | WatermarkReported
+    | AccountReported
     | ConsentChanged
     | ChatStarted
     | AddressMoved

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.contract import Capabilities, Connector, Limits
+from connectors.capabilities import Capabilities, Limits
+from connectors.contract import Connector
 from connectors.registry import BUILT_IN, load_connector
 
 README: Final = Path(__file__).with_name("README.md")

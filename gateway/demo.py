@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from config import ChannelConfig, Config
-from connectors.contract import Provisioner
+from connectors.abilities import Provisioner
 from gateway.credentials import issue_link
 from gateway.server import Occasion
 from gateway.services import Services

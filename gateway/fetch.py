@@ -14,7 +14,7 @@ import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from connectors.contract import FetchedMedia
+from connectors.abilities import FetchedMedia
 
 PORTS: Final = frozenset({80, 443, 8443})
 MAX_REDIRECTS: Final = 3

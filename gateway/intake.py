@@ -11,7 +11,8 @@ from typing import Final
 
 import structlog
 
-from connectors.contract import Acknowledger, Request
+from connectors.abilities import Acknowledger
+from connectors.contract import Request
 from connectors.errors import BadPayload
 from connectors.event import AnyEvent, PayloadQuarantined, PersonEvent, encode_event, event_type
 from connectors.identity import partition_of

@@ -4,6 +4,7 @@ from msgspec import structs
 
 from connectors.content import AnyPart, Text
 from connectors.event import (
+    AccountReported,
     AddressMoved,
     ChatStarted,
     ConsentChanged,
@@ -17,6 +18,7 @@ from connectors.event import (
     ReactionChanged,
     Status,
     StatusReported,
+    WatermarkReported,
     encode_event,
 )
 from routing.delivery import advance
@@ -60,7 +62,7 @@ def decide(arrival: Arrival, snapshot: Snapshot, rules: Rules) -> list[Effect]:
             return _identified(arrival, event, snapshot).effects
         case AddressMoved():
             return _moved(arrival, event, snapshot)
-        case PayloadIgnored() | PayloadQuarantined():
+        case WatermarkReported() | AccountReported() | PayloadIgnored() | PayloadQuarantined():
             return []
 
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from connectors.contract import Capabilities, Connector, Limits
+from connectors.capabilities import Capabilities, Limits
+from connectors.contract import Connector
 from connectors.telegram.client import TelegramClient
 from connectors.telegram.inbound import parse, verify
 from connectors.telegram.media import UPLOAD_BYTES

@@ -15,7 +15,8 @@ import msgspec
 import structlog
 from telegram import Bot, InputFile
 
-from connectors.contract import Call, ClientContext, FetchedMedia, Reply, Request
+from connectors.abilities import FetchedMedia
+from connectors.contract import Call, ClientContext, Reply, Request
 from connectors.event import AnyEvent
 from connectors.http import describe, stored_file, timeout_of
 from connectors.telegram.inbound import SECRET_HEADER

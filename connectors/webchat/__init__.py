@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from connectors.contract import Capabilities, Connector, Limits
+from connectors.capabilities import Capabilities, Limits
+from connectors.contract import Connector
 from connectors.text import Unit
 from connectors.webchat.client import LoopBack
 from connectors.webchat.inbound import MAX_TEXT, kept_headers, parse, verify

@@ -6,7 +6,8 @@ import aiohttp
 from cyclopts import App, Parameter
 
 from config import Config
-from connectors.contract import ClientContext, Provisioner
+from connectors.abilities import Provisioner
+from connectors.contract import ClientContext
 from gateway.channels import PlannedChannel, plan_channels
 from gateway.cli.common import STANDARD, Common, UserError, perform, say, show_table
 

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from connectors.contract import Capabilities
+from connectors.capabilities import Capabilities
 from connectors.event import Instant
 from storage.record import Agent, Conversation, Customer, Decision, KnownIdentity, Message, Presence, Queue, Role, State
 

@@ -5,7 +5,8 @@ from typing import Final
 
 import structlog
 
-from connectors.contract import Receiver, Request
+from connectors.abilities import Receiver
+from connectors.contract import Request
 from gateway.intake import Outcome, Receipt, acknowledge, take_in
 from gateway.services import Channel, Services
 from storage.errors import StorageError

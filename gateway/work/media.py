@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from connectors.contract import FetchedMedia, MediaFetcher
+from connectors.abilities import FetchedMedia, MediaFetcher
 from gateway.fetch import GuardedFetcher
 from gateway.services import Services
 from gateway.work.actor import GATEWAY, command_id

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import pytest
 
-from connectors.contract import FetchedMedia
+from connectors.abilities import FetchedMedia
 from connectors.event import Status
 from gateway.held import held_report, hold_if_moved, release
 from gateway.work.outbox import OutboxWorker

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.contract import Capabilities, Limits
+from connectors.capabilities import Capabilities, Limits
 from connectors.matrix import BEGIN, END, README, built_in, current, render_matrix
 from connectors.registry import load_connector
 

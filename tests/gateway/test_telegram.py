@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from config import ChannelConfig
-from connectors.contract import Provisioner
+from connectors.abilities import Provisioner
 from connectors.telegram.simulator import create_simulator_app
 from storage.protocol import WHOLE
 from tests.support.cast import Cast, Shopper, assemble

@@ -14,22 +14,11 @@ from msgspec import Struct
 
 from config import Config, Secret
 from config.model import Media, Storage
+from connectors.abilities import FetchedMedia
+from connectors.capabilities import Capabilities, Limits
 from connectors.content import Media as MediaPart
 from connectors.content import MediaKind, Text
-from connectors.contract import (
-    Call,
-    Capabilities,
-    ClientContext,
-    Connector,
-    Failure,
-    FetchedMedia,
-    Limits,
-    Outbound,
-    Outcome,
-    Reply,
-    Request,
-    Sent,
-)
+from connectors.contract import Call, ClientContext, Connector, Failure, Outbound, Outcome, Reply, Request, Sent
 from connectors.errors import BadPayload, FailureKind, Inexpressible
 from connectors.event import AnyEvent, MessageReceived, Sender
 from connectors.identity import Identity

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
+from connectors.abilities import Acknowledger, FetchedMedia, MediaFetcher, Provisioner, Receiver
 from connectors.content import AnyPart, Choice, Choices, Chosen, ContactCard, Location, Media, MediaKind, Text
-from connectors.contract import Acknowledger, Failure, FetchedMedia, MediaFetcher, Outbound, Outcome, Provisioner, Receiver, Request, Sent
+from connectors.contract import Failure, Outbound, Outcome, Request, Sent
 from connectors.errors import FailureKind
 from connectors.event import AnyEvent, ChatStarted, ConsentChanged, MessageEdited, MessageReceived, PayloadIgnored, ReactionChanged
 from connectors.telegram import CONNECTOR, Settings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.abilities import FetchedMedia
 from connectors.content import Media
-from connectors.contract import FetchedMedia
 from connectors.event import Status
 from gateway.fetch import GuardedFetcher
 from gateway.intake import take_in

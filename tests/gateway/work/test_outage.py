@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from connectors.abilities import FetchedMedia
 from connectors.content import Media
-from connectors.contract import FetchedMedia
 from connectors.event import Status
 from gateway.fetch import GuardedFetcher
 from gateway.metrics import Metrics

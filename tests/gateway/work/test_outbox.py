@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Failure, Limits, Sent
+from connectors.capabilities import Limits
+from connectors.contract import Failure, Sent
 from connectors.errors import FailureKind
 from connectors.event import Status
 from gateway.crashpoint import CrashPoints

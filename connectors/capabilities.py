@@ -1,0 +1,92 @@
+"""What a channel can carry, its limits, and until when one may answer: data, for agents, the composer, the routing and the tests."""
+
+from msgspec import Struct
+
+from connectors.content import MediaKind
+from connectors.text import Unit
+
+
+class MediaRule(Struct, frozen=True, kw_only=True):
+    """One kind of file that the channel takes."""
+
+    kind: MediaKind
+    #: Media types that it takes as this kind; empty: any.
+    mimes: tuple[str, ...] = ()
+    max_bytes: int = 0
+    #: May words stand below it?
+    caption: bool = True
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """A time after the shopper's last private message during which some things may be sent."""
+
+    #: As in :attr:`Outbound.window`.
+    name: str
+    #: 0: for ever.
+    seconds: int
+    #: Part types.
+    sends: frozenset[str]
+    #: Only what a person wrote, nothing automatic.
+    human_only: bool = False
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The channel's limits; 0 means none known."""
+
+    #: Longest text of one message, in ``unit``.
+    text: int
+    #: Longest caption beside a media part, in ``unit``; 0 if the channel has no captions.
+    caption: int = 0
+    #: What the channel counts.
+    unit: Unit = Unit.CHARS
+    #: Most options of one question, and the longest label in ``unit``.
+    choices: int = 0
+    choice_label: int = 0
+    #: The same where the channel shows a list instead of buttons; 0: it has no lists.
+    list_choices: int = 0
+    list_label: int = 0
+    #: Longest text above the options, in ``unit``; 0: as for any text.
+    choices_text: int = 0
+    #: Files by kind; empty: any file up to ``upload_bytes``.
+    media: tuple[MediaRule, ...] = ()
+    #: Largest file that we may send, and fetch, in bytes.
+    upload_bytes: int = 0
+    download_bytes: int = 0
+    #: Calls per second for the whole account, and for one bucket.
+    rate: float = 0.0
+    bucket_rate: float = 0.0
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What the channel can carry: shown to agents, used by the composer, checked by the tests."""
+
+    limits: Limits
+    #: Part types that can be sent, by their ``type`` names: ``text``, ``media``, …
+    sends: frozenset[str]
+    #: Part types that can arrive.
+    receives: frozenset[str]
+    #: One message carries all parts, however many: nothing has to be sent apart.
+    bundles: bool = False
+    #: Until when one may answer, the most generous first; empty: for ever. See :func:`open_window`.
+    windows: tuple[Window, ...] = ()
+    #: Can messages be public, as comments are?
+    public: bool = False
+    edits: bool = False
+    deletions: bool = False
+    reactions: bool = False
+    #: Does the provider report these?
+    delivered: bool = False
+    read: bool = False
+    #: Does it redeliver a webhook that we failed to take?
+    redelivers: bool = False
+    #: Is the same message sent twice delivered once?
+    idempotent: bool = False
+
+
+def open_window(windows: tuple[Window, ...], age: float | None, *, automatic: bool = False) -> Window | None:
+    """The first window still open ``age`` seconds after the shopper's last private message (None: there was none)."""
+    for window in windows:
+        lasting = window.seconds == 0 or (age is not None and age < window.seconds)
+        if lasting and not (automatic and window.human_only):
+            return window
+    return None

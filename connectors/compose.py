@@ -1,0 +1,198 @@
+"""What an agent wrote as the messages that a channel can carry, and what is lost on the way. Pure, and the same every time.
+
+``render`` sends the messages that :func:`compose` gives; the gateway shows its notes before anything is sent. So the agent
+sees what the shopper will get, and after a crash the same parts go out again.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connectors.capabilities import Capabilities, MediaRule
+from connectors.content import AnyPart, Choices, ContactCard, Envelope, Location, Media, MediaKind, Text
+from connectors.errors import Inexpressible
+from connectors.text import length, split
+
+#: Parts of one message at the provider.
+Parts = tuple[AnyPart, ...]
+
+#: What a file may be sent as when the channel does not take its kind, nearest first.
+_NEXT_KIND: Final = {
+    MediaKind.VOICE: (MediaKind.AUDIO, MediaKind.FILE),
+    MediaKind.STICKER: (MediaKind.IMAGE, MediaKind.FILE),
+    MediaKind.IMAGE: (MediaKind.FILE,),
+    MediaKind.VIDEO: (MediaKind.FILE,),
+    MediaKind.AUDIO: (MediaKind.FILE,),
+    MediaKind.FILE: (),
+}
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """Something that will look different from what was written."""
+
+    #: ``split``, ``caption_apart``, ``choices_as_text``, ``choices_as_list``, ``location_as_text``, ``contact_as_text``, ``as_file``,
+    #: ``labels_cut``, ``subject_dropped``.
+    code: str
+    #: Index of the part that was written.
+    part: int
+    #: In words, for the agent.
+    detail: str
+
+
+class Composition(Struct, frozen=True, kw_only=True):
+    """What will be sent."""
+
+    messages: tuple[Parts, ...]
+    notes: tuple[Note, ...] = ()
+
+
+def compose(parts: Sequence[AnyPart], able: Capabilities) -> Composition:
+    """``parts`` as messages of this channel. Raises :class:`Inexpressible`, naming part and limit, for what it cannot carry at all."""
+    if not parts:
+        raise Inexpressible("there is nothing to send: the message has no parts")
+    return _Composer(able).compose(parts)
+
+
+class _Composer:
+    def __init__(self, able: Capabilities) -> None:
+        self._able = able
+        self._limits = able.limits
+        self._notes: list[Note] = []
+
+    def compose(self, parts: Sequence[AnyPart]) -> Composition:
+        messages = [message for index, part in enumerate(parts) for message in self._messages(part, index)]
+        messages = [tuple(part for message in messages for part in message)] if self._able.bundles else self._with_captions(messages)
+        messages = [message for message in messages if message]
+        if not messages:
+            raise Inexpressible("there is nothing to send: the message has no parts")
+        return Composition(messages=tuple(messages), notes=tuple(self._notes))
+
+    def _messages(self, part: AnyPart, index: int) -> Iterator[Parts]:
+        match part:
+            case Text():
+                yield from self._text(part.text, index)
+            case Media():
+                yield (self._media(part, index),)
+            case Choices():
+                yield from self._choices(part, index)
+            case Location() if "location" not in self._able.sends:
+                self._note("location_as_text", index, "This channel has no locations; a link to a map is sent.")
+                yield from self._text(location_text(part), index)
+            case ContactCard() if "contact" not in self._able.sends:
+                self._note("contact_as_text", index, "This channel has no contact cards; its lines are sent as text.")
+                yield from self._text("\n".join((part.name, *part.phones, *part.emails)), index)
+            case Envelope() if "envelope" not in self._able.sends:
+                self._note("subject_dropped", index, "This channel has no subject and no copies.")
+            case _:
+                kind = str(part.__struct_config__.tag)
+                if kind not in self._able.sends:
+                    raise Inexpressible(f"part {index + 1}: this channel cannot carry {kind}")
+                yield (part,)
+
+    # --- text -----------------------------------------------------------------------------------------------------------
+
+    def _text(self, text: str, index: int) -> Iterator[Parts]:
+        if not text.strip():
+            raise Inexpressible(f"part {index + 1}: a text without visible characters")
+        pieces = split(text, self._limits.text, self._limits.unit) if self._limits.text else [text]
+        if len(pieces) > 1:
+            limit = f"{self._limits.text} {self._limits.unit.value}"
+            self._note("split", index, f"The text is longer than {limit}; it is sent as {len(pieces)} messages.")
+        yield from ((Text(text=piece),) for piece in pieces)
+
+    # --- files ----------------------------------------------------------------------------------------------------------
+
+    def _media(self, media: Media, index: int) -> Media:
+        where = f"part {index + 1} ({media.name or media.kind.value})"
+        if "media" not in self._able.sends:
+            raise Inexpressible(f"{where}: this channel cannot carry files")
+        rules = self._limits.media
+        if not rules:
+            self._check_size(media, self._limits.upload_bytes, where)
+            return media
+        for kind in (media.kind, *_NEXT_KIND[media.kind]):
+            rule = _rule(rules, kind, media.mime)
+            if rule is None:
+                continue
+            if kind is not media.kind and kind is MediaKind.FILE:
+                self._note("as_file", index, f"This channel does not show {media.mime or media.kind.value}; it is sent as a file.")
+            self._check_size(media, rule.max_bytes or self._limits.upload_bytes, where)
+            return replace(media, kind=kind)
+        raise Inexpressible(f"{where}: this channel cannot carry a file of type {media.mime or 'unknown'}")
+
+    def _check_size(self, media: Media, limit: int, where: str) -> None:
+        if limit and media.size > limit:
+            raise Inexpressible(f"{where}: {media.size:,} bytes; this channel takes at most {limit:,}")
+
+    def _with_captions(self, messages: list[Parts]) -> list[Parts]:
+        """A file and the few words after it travel together, as a person would send them."""
+        joined: list[Parts] = []
+        for message in messages:
+            match (joined[-1] if joined else (), message):
+                case ((Media() as media,), (Text(text=words) as text,)) if len(messages) == 2 and self._takes_caption(media, words):
+                    joined[-1] = (media, text)
+                case _:
+                    joined.append(message)
+        return joined
+
+    def _takes_caption(self, media: Media, words: str) -> bool:
+        if media.kind is MediaKind.STICKER or not self._limits.caption:
+            return False
+        rule = _rule(self._limits.media, media.kind, media.mime)
+        return (rule is None or rule.caption) and length(words, self._limits.unit) <= self._limits.caption
+
+    # --- questions ------------------------------------------------------------------------------------------------------
+
+    def _choices(self, question: Choices, index: int) -> Iterator[Parts]:
+        where = f"part {index + 1}"
+        if not question.options:
+            raise Inexpressible(f"{where}: a question needs at least one option")
+        if any(not option.label.strip() for option in question.options):
+            raise Inexpressible(f"{where}: an option has no label")
+        count, most = len(question.options), max(self._limits.choices, self._limits.list_choices)
+        if "choices" not in self._able.sends or count > most or not self._labels_fit(question):
+            self._note("choices_as_text", index, "This channel cannot show these options as buttons; they are sent as a numbered list.")
+            yield from self._text(numbered(question), index)
+            return
+        if count > self._limits.choices:
+            self._note("choices_as_list", index, f"More than {self._limits.choices} options: they open as a list.")
+        most_text = self._limits.choices_text or self._limits.text
+        *before, last = split(question.text, most_text, self._limits.unit) if most_text else [question.text]
+        if before:
+            self._note("split", index, f"The question is longer than {most_text} {self._limits.unit.value}; its start is sent before it.")
+        yield from ((Text(text=piece),) for piece in before)
+        yield (replace(question, text=last),)
+
+    def _labels_fit(self, question: Choices) -> bool:
+        listed = len(question.options) > self._limits.choices
+        limit = self._limits.list_label if listed else self._limits.choice_label
+        if not limit or all(length(option.label, self._limits.unit) <= limit for option in question.options):
+            return True
+        # A label too long for a button may still fit a list.
+        roomier = self._limits.list_label
+        return not listed and roomier > limit and all(length(option.label, self._limits.unit) <= roomier for option in question.options)
+
+    def _note(self, code: str, part: int, detail: str) -> None:
+        self._notes.append(Note(code=code, part=part, detail=detail))
+
+
+def numbered(question: Choices) -> str:
+    """A question for a channel without buttons: the answer is a number or a word."""
+    lines = (f"{number}) {option.label}" for number, option in enumerate(question.options, 1))
+    return "\n".join((question.text, *lines))
+
+
+def location_text(place: Location) -> str:
+    """A place in words, with a link that any phone opens."""
+    link = f"https://www.openstreetmap.org/?mlat={place.latitude:.6f}&mlon={place.longitude:.6f}"
+    return "\n".join(line for line in (place.name, place.address, link) if line)
+
+
+def _rule(rules: tuple[MediaRule, ...], kind: MediaKind, mime: str) -> MediaRule | None:
+    bare = mime.partition(";")[0].strip().casefold()
+    for rule in rules:
+        if rule.kind is kind and (not rule.mimes or bare in rule.mimes):
+            return rule
+    return None
