@@ -11,7 +11,7 @@ from connectors.contract import Client, Connector
 from connectors.registry import BUILT_IN, kinds, load_connector
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = sorted(path.parent.name for path in (ROOT / "connectors").glob("*/__init__.py"))
+FOLDERS = sorted(path.parent.name for path in (ROOT / "connectors").glob("*/settings.py"))
 
 
 def module_of(function: object) -> str:
