@@ -17,6 +17,7 @@ from gateway.channels import plan_channels, secrets_in
 from gateway.cli.common import FAILED, STANDARD, Common, UserError, say
 from gateway.crashpoint import CrashPoints
 from gateway.log import configure
+from gateway.loop import run
 from gateway.processes import own_command, run_processes, seat_from
 from gateway.server import Occasion, run_gateway
 from gateway.wiring import database_url, without_password
@@ -41,7 +42,7 @@ def register(app: App) -> None:
     app.command(migrate)
 
 
-async def serve(
+def serve(
     *,
     host: Host = None,
     port: Port = None,
@@ -67,11 +68,11 @@ async def serve(
     configure(config.log.level, config.log.format, secrets=[*secrets, *secrets_in(config.server)])
     if seat is None and config.node.processes > 1:
         check_processes(config)
-        return 0 if await run_processes(config, own_command(), os.environ) else FAILED
+        return 0 if run(run_processes(config, own_command(), os.environ)) else FAILED
     if seat is not None:
         structlog.contextvars.bind_contextvars(slot=seat.slot)
         config = seat.settle(config)
-    await run_gateway(config, Occasion(crash=CrashPoints.from_environment(os.environ), seat=seat))
+    run(run_gateway(config, Occasion(crash=CrashPoints.from_environment(os.environ), seat=seat)))
     return 0
 
 
@@ -82,7 +83,7 @@ def check_processes(config: Config) -> None:
         raise UserError(f"{number} processes cannot share SQLite: set storage.url to a PostgreSQL, or node.processes (--processes) to 1")
 
 
-async def demo(
+def demo(
     *,
     port: Annotated[int, Parameter(name=["--port", "-p"], help="Port of 127.0.0.1 to listen on; 0 takes a free one.")] = 8080,
     data_dir: Annotated[Path, Parameter(help="Where the demo keeps its data.")] = Path(demonstration.DATA_DIR),
@@ -97,7 +98,7 @@ async def demo(
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sportello-demo-"))) if fresh else data_dir
         config = load_config(None, {}, {"data_dir": str(folder), "server.port": str(port)})
-        await run_gateway(config, demonstration.occasion(say))
+        run(run_gateway(config, demonstration.occasion(say)))
 
 
 async def migrate(*, common: Common = STANDARD) -> None:

@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 from aiohttp import web
 
+from gateway.loop import factory
 from connectors.telegram.payload import Update
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
@@ -137,7 +138,10 @@ def main() -> None:
     parser.add_argument("--secret", required=True)
     parser.add_argument("--database", required=True, help="path of a new SQLite file, or postgresql://…, an empty database")
     options = parser.parse_args()
-    web.run_app(create_app(options.secret, options.database), host="127.0.0.1", port=options.port, print=None, access_log=None)
+    new_loop = factory()
+    loop = None if new_loop is None else new_loop()
+    app = create_app(options.secret, options.database)
+    web.run_app(app, host="127.0.0.1", port=options.port, print=None, access_log=None, loop=loop)
 
 
 if __name__ == "__main__":
