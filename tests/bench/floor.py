@@ -17,8 +17,8 @@ import asyncpg
 import msgspec
 from aiohttp import web
 
-from gateway.loop import factory
 from connectors.telegram.payload import Update
+from gateway.loop import factory
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 BATCH = 200
