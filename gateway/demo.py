@@ -56,6 +56,12 @@ def mount(app: web.Application) -> None:
     # By name: the other commands need not wait for the provider's SDK to load.
     simulator = import_module("connectors.telegram.simulator")
     app.add_subapp(SIMULATOR, simulator.create_simulator_app(token=_TOKEN, first_user=first_user))
+    listed = [{"kind": TELEGRAM, "title": "Bottega Sportello", "base": SIMULATOR}]
+
+    async def simulators(_: web.Request) -> web.Response:
+        return web.json_response(listed)
+
+    app.router.add_get("/sim", simulators)
 
 
 async def seed(services: Services) -> dict[str, str]:

@@ -1,6 +1,23 @@
 /** JSON of the gateway's interface. Fields with a default may be left out by the server, hence the question marks. */
 
-export interface TextPart { type: 'text'; text: string }
+export interface TextPart {
+  type: 'text';
+  text: string;
+  /** Characters from the start that are the person's own words; the rest quotes earlier mails. */
+  fold?: number;
+}
+/** Sanitised by the gateway; shown in a sandbox all the same. */
+export interface HtmlPart { type: 'html'; html: string }
+export interface EnvelopePart {
+  type: 'envelope';
+  subject?: string;
+  to?: readonly string[];
+  cc?: readonly string[];
+  bcc?: readonly string[];
+  remarks?: readonly string[];
+}
+export interface OrderPart { type: 'order'; items: readonly { product: string; quantity: number; price?: string; currency?: string }[]; catalog?: string; note?: string }
+export interface ReferralPart { type: 'referral'; source: string; id?: string; url?: string; headline?: string; body?: string }
 export type MediaKind = 'image' | 'video' | 'audio' | 'voice' | 'sticker' | 'file';
 export interface MediaPart {
   type: 'media';
@@ -18,15 +35,24 @@ export interface MediaPart {
 }
 export interface LocationPart { type: 'location'; latitude: number; longitude: number; name?: string; address?: string }
 export interface ContactPart { type: 'contact'; name: string; phones?: readonly string[]; emails?: readonly string[]; own?: boolean }
-export interface Choice { id: string; label: string }
+export interface Choice { id: string; label: string; description?: string }
 export interface ChoicesPart { type: 'choices'; text: string; options: readonly Choice[] }
 export interface ChosenPart { type: 'chosen'; id: string; label?: string }
-export interface TemplatePart { type: 'template'; name: string; language: string; parameters?: readonly string[] }
+export interface TemplatePart {
+  type: 'template';
+  name: string;
+  language: string;
+  parameters?: readonly string[];
+  names?: readonly string[];
+  header?: string;
+  buttons?: readonly string[];
+}
 /** What the system line says: a stable word, and the names it is about. */
 export interface ActivityPart { type: 'activity'; code: string; actor?: string; subject?: string }
 export interface UnsupportedPart { type: 'unsupported'; kind: string }
 export type Part =
-  | TextPart | MediaPart | LocationPart | ContactPart | ChoicesPart | ChosenPart | TemplatePart | ActivityPart | UnsupportedPart;
+  | TextPart | HtmlPart | EnvelopePart | MediaPart | LocationPart | ContactPart | ChoicesPart | ChosenPart | TemplatePart | OrderPart
+  | ReferralPart | ActivityPart | UnsupportedPart;
 
 export type State = 'pending' | 'queued' | 'open' | 'snoozed' | 'resolved';
 export type Presence = 'online' | 'away' | 'offline';
@@ -94,6 +120,8 @@ export interface Message {
   status?: Status | null;
   problem?: string;
   possible_duplicate?: boolean;
+  /** Everybody can read it: a comment, or an answer below one. */
+  public?: boolean;
 }
 export interface Candidate {
   agent_id: string;

@@ -1,41 +1,17 @@
 import type { JSX } from 'preact';
 
 import { LinkedText } from '../common/linked-text.tsx';
-import { SHOWABLE, sizeText } from '../common/size.ts';
 import { clock, full } from '../common/time.ts';
-import type { MediaPart, Message, Part, Status } from '../common/types.ts';
+import type { Message, Status } from '../common/types.ts';
 import { wordsOf } from '../common/visitor.ts';
-import { mediaUrl } from './api.ts';
 import { ChannelMark, customerName } from './bits.tsx';
 import { deliver, keepDraft, takeBack, draftOf } from './conversation.ts';
 import { Icon } from './icons.tsx';
 import type { Outgoing } from './outgoing.ts';
+import { PartView } from './parts.tsx';
 import { focusComposer, noteMode } from './screen.ts';
 import { feed } from './store.ts';
 import { locale, t } from './texts.ts';
-
-function Media({ part }: { part: MediaPart }): JSX.Element {
-  const label = part.name || t(`media_${part.kind}`);
-  if (!part.stored) {
-    return (
-      <p class="file pending">
-        <Icon name={part.problem ? 'warn' : 'clip'} size={17} /> <bdi>{label}</bdi>
-        <small>{part.problem || t('media_pending')}</small>
-      </p>
-    );
-  }
-  const href = mediaUrl(part.stored);
-  const picture = (part.kind === 'image' || part.kind === 'sticker') && (!part.mime || SHOWABLE.has(part.mime));
-  return (
-    <a class={picture ? 'picture' : 'file'} href={href} target="_blank" rel="noopener noreferrer">
-      {picture ? (
-        <img src={href} alt={part.name || t('media_image')} loading="lazy" class={part.kind} />
-      ) : (
-        <><Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{sizeText(part.size, locale.value)}</small> : null}</>
-      )}
-    </a>
-  );
-}
 
 /** A system line in words; a code that this page does not know is shown as it is. */
 function activityText(message: Message): string {
@@ -45,40 +21,6 @@ function activityText(message: Message): string {
   const key = code === 'assigned' && actor !== '' && actor === subject ? 'act_accepted' : `act_${code}${actor === '' ? '' : '_by'}`;
   const text = t(key, { actor, subject });
   return text === key ? [code, actor, subject].filter((word) => word !== '').join(' · ') : text;
-}
-
-export function PartView({ part }: { part: Part }): JSX.Element {
-  switch (part.type) {
-    case 'text':
-      return <LinkedText text={part.text} />;
-    case 'media':
-      return <Media part={part} />;
-    case 'location':
-      return (
-        <a class="file" target="_blank" rel="noopener noreferrer" href={`https://www.openstreetmap.org/?mlat=${part.latitude}&mlon=${part.longitude}#map=16/${part.latitude}/${part.longitude}`}>
-          <Icon name="pin" size={17} /> <bdi>{part.name || part.address || `${part.latitude.toFixed(5)}, ${part.longitude.toFixed(5)}`}</bdi>
-        </a>
-      );
-    case 'contact':
-      return (
-        <p class="file">
-          <Icon name="mine" size={17} /> <bdi>{part.name}</bdi> <small><bdi>{[...(part.phones ?? []), ...(part.emails ?? [])].join(', ')}</bdi></small>
-        </p>
-      );
-    case 'choices':
-      return (
-        <>
-          {part.text !== '' && <LinkedText text={part.text} />}
-          <ul class="options" aria-label={t('choices')}>{part.options.map((option) => <li key={option.id} dir="auto">{option.label}</li>)}</ul>
-        </>
-      );
-    case 'chosen':
-      return <p class="text chosen" dir="auto"><Icon name="check" size={15} /> {part.label || part.id}</p>;
-    case 'template':
-      return <p class="text">{t('template')}: <bdi>{part.name}</bdi></p>;
-    default:
-      return <p class="text muted">{t('unsupported', { kind: part.type === 'unsupported' ? part.kind : part.type })}</p>;
-  }
 }
 
 const TICKS: Readonly<Record<Status, string>> = {
@@ -133,6 +75,7 @@ export function Line({ message, joined, quoted, showChannel = false }: LineProps
       </div>
       <div class="meta">
         {when}
+        {message.public && <span class="warn" title={t('public_more')}>· {t('public')}</span>}
         {message.edited_at && !message.deleted ? <span>· {t('edited')}</span> : null}
         {message.kind === 'outbound' && message.status ? <StatusMark status={message.status} /> : null}
         {message.possible_duplicate && <span class="warn" title={t('possible_duplicate_more')}>· {t('possible_duplicate')}</span>}

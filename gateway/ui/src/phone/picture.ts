@@ -1,14 +1,14 @@
-/** Pictures to send: a drawn sample, or a file of the visitor's. Both as base64 without the `data:` part. */
+/** Files to send: a drawn sample, or one of the visitor's. Both as base64 without the `data:` part. */
 
-export interface Picture { data: string; mime: string }
+import type { NewFile } from './sim.ts';
 
-function fromDataUrl(url: string): Picture {
+function fromDataUrl(url: string): NewFile {
   const comma = url.indexOf(',');
   return { data: url.slice(comma + 1), mime: /^data:([^;,]+)/u.exec(url)?.[1] ?? 'image/jpeg' };
 }
 
 /** A parcel on a door mat with a dent in it, different each time. */
-export function drawSample(): Picture {
+export function drawSample(): NewFile {
   const canvas = document.createElement('canvas');
   canvas.width = 640;
   canvas.height = 480;
@@ -47,10 +47,10 @@ export function drawSample(): Picture {
   return fromDataUrl(canvas.toDataURL('image/jpeg', 0.86));
 }
 
-export function readPicture(file: File): Promise<Picture> {
+export function readFile(file: File): Promise<NewFile> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(fromDataUrl(String(reader.result)));
+    reader.onload = () => resolve({ ...fromDataUrl(String(reader.result)), name: file.name });
     reader.onerror = () => reject(new Error('The file could not be read.'));
     reader.readAsDataURL(file);
   });

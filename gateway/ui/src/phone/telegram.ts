@@ -1,18 +1,12 @@
-/** The built-in Telegram simulator as seen from a shopper's phone: its control interface, followed by long polling. */
+/** The Telegram simulator, which is older than the common interface: its chats as people and lines. */
 import { signal } from '@preact/signals';
 
-import { pickLocale } from '../common/i18n.ts';
+import { answerOf, followEvents, post, type Line, type NewLine, type Phones, type Sim, type SimFile } from './sim.ts';
 
-/** For times; the page itself speaks English. */
-export const LOCALE = pickLocale('en', navigator.languages);
-
-const BASE = '/sim/telegram/control';
-
-export interface Button { text: string; callback_data?: string; request_contact?: boolean; url?: string }
-export interface ChatMessage {
+interface Button { text: string; callback_data?: string }
+interface ChatMessage {
   message_id: number;
   from_bot: boolean;
-  /** Seconds since 1970. */
   date: number;
   text?: string;
   caption?: string;
@@ -21,123 +15,115 @@ export interface ChatMessage {
   audio?: boolean;
   voice?: boolean;
   document?: boolean;
-  sticker?: boolean;
   emoji?: string;
   file_id?: string;
   file_name?: string;
   location?: { latitude: number; longitude: number };
   contact?: { phone_number: string; first_name?: string };
-  reply_markup?: { inline_keyboard?: Button[][]; keyboard?: Button[][] };
+  reply_markup?: { inline_keyboard?: Button[][] };
   reply_to_message_id?: number;
   edited?: boolean;
   deleted?: boolean;
   reactions?: Record<string, string[]>;
 }
-export interface User { id: number; first_name: string; last_name?: string; language_code?: string }
-export interface Chat { chat_id: number; user: User; blocked?: boolean; messages: ChatMessage[] }
-interface Snapshot { bots: { first_name?: string; username?: string }[]; chats: Chat[]; pos?: number }
+interface Chat {
+  chat_id: number;
+  user: { first_name: string; last_name?: string; language_code?: string };
+  blocked?: boolean;
+  messages: ChatMessage[];
+}
+interface Snapshot { chats: Chat[]; pos?: number }
 
-export const chats = signal<readonly Chat[]>([]);
-export const bot = signal('Bottega Sportello');
-export const chosen = signal(0);
-export const problem = signal('');
-export const connected = signal(false);
-/** Pictures that this phone sent itself, by message id within the chat: `chat/message`. */
-export const ownPictures = signal<ReadonlyMap<string, string>>(new Map());
+const FEATURES: ReadonlySet<string> = new Set(['files', 'edit', 'react', 'press', 'location', 'contact', 'sticker', 'block']);
 
-async function answerOf<T>(request: Promise<Response>): Promise<T> {
-  const response = await request;
-  const body: unknown = await response.json().catch(() => null);
-  if (response.ok) return body as T;
-  const told = typeof body === 'object' && body !== null ? (body as { detail?: unknown; description?: unknown; error?: unknown }) : {};
-  throw new Error(String(told.detail ?? told.description ?? told.error ?? `The simulator answered ${response.status}.`));
+function filesOf(message: ChatMessage): readonly SimFile[] {
+  if (message.file_id === undefined || message.emoji !== undefined) return [];
+  const mime = message.photo ? 'image/jpeg' : message.voice || message.audio ? 'audio/ogg' : message.video ? 'video/mp4' : 'application/octet-stream';
+  return [{ id: message.file_id, mime, ...(message.file_name === undefined ? {} : { name: message.file_name }) }];
 }
 
-async function post<T>(path: string, body: object): Promise<T> {
-  return answerOf<T>(fetch(BASE + path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }));
+function lineOf(chat: Chat, message: ChatMessage): Line {
+  const text = message.text ?? message.caption;
+  const options = (message.reply_markup?.inline_keyboard ?? []).flat().flatMap((button) => (button.callback_data === undefined ? [] : [{ id: button.callback_data, label: button.text }]));
+  const reactions = Object.entries(message.reactions ?? {}).map(([who, emoji]) => [who === 'user' ? String(chat.chat_id) : who, emoji.join(' ')] as const);
+  return {
+    id: `${chat.chat_id}:${message.message_id}`,
+    person: String(chat.chat_id),
+    from_shop: message.from_bot,
+    at: message.date,
+    status: message.from_bot ? '' : 'read',
+    files: filesOf(message),
+    options,
+    reactions: Object.fromEntries(reactions),
+    ...(text === undefined ? {} : { text }),
+    ...(message.emoji === undefined ? {} : { sticker: message.emoji }),
+    ...(message.location === undefined ? {} : { location: message.location }),
+    ...(message.contact === undefined ? {} : { contact: { name: message.contact.first_name ?? '', phone: message.contact.phone_number } }),
+    ...(message.reply_to_message_id === undefined ? {} : { reply_to: `${chat.chat_id}:${message.reply_to_message_id}` }),
+    ...(message.edited ? { edited: true } : {}),
+    ...(message.deleted ? { deleted: true } : {}),
+  };
 }
 
-async function refresh(): Promise<number> {
-  const state = await answerOf<Snapshot>(fetch(`${BASE}/state`));
-  chats.value = state.chats;
-  bot.value = state.bots[0]?.first_name ?? bot.value;
-  const known = state.chats.some((chat) => chat.chat_id === chosen.value);
-  if (!known) chosen.value = state.chats[state.chats.length - 1]?.chat_id ?? 0;
-  return state.pos ?? -1;
-}
-
-/** Follows the simulator for ever. An event only says that something changed; the state says what. */
-export async function follow(): Promise<void> {
-  for (;;) {
-    try {
-      let pos = await refresh();
-      connected.value = true;
-      for (;;) {
-        const after = Math.max(0, pos);
-        const news = await answerOf<{ pos: number; items: unknown[] }>(fetch(`${BASE}/events?after=${after}`));
-        if (news.pos < after) break; // the simulator was started anew
-        if (news.items.length > 0 || pos < 0) await refresh();
-        pos = news.pos;
-      }
-    } catch {
-      connected.value = false;
-      await new Promise((resolve) => setTimeout(resolve, 1500));
-    }
+function contentOf(line: NewLine): object {
+  const [file] = line.files ?? [];
+  const caption = line.text === undefined || line.text === '' ? {} : { caption: line.text };
+  if (file !== undefined) {
+    return file.mime.startsWith('image/') ? { photo: file.data, ...caption } : { document: file.data, name: file.name ?? 'file', mime: file.mime, ...caption };
   }
+  if (line.location !== undefined) return { location: line.location };
+  if (line.contact !== undefined) return { contact_own: line.contact.phone };
+  if (line.sticker !== undefined) return { sticker: line.sticker };
+  return { text: line.text ?? '' };
 }
 
-async function attempt(work: () => Promise<unknown>): Promise<boolean> {
-  problem.value = '';
-  try {
-    await work();
+function numberOf(line: string): number {
+  return Number(line.slice(line.indexOf(':') + 1));
+}
+
+export function telegramSim(title: string, base: string): Sim {
+  const control = `${base}/control`;
+  const phones = signal<Phones>({ people: [], lines: [], features: FEATURES });
+  const connected = signal(false);
+
+  const refresh = async (): Promise<number> => {
+    const state = await answerOf<Snapshot>(fetch(`${control}/state`));
+    const people = state.chats.map((chat) => ({
+      id: String(chat.chat_id),
+      name: [chat.user.first_name, chat.user.last_name].filter((part) => part !== undefined && part !== '').join(' '),
+      language: chat.user.language_code ?? '',
+      online: true,
+      blocked: chat.blocked ?? false,
+    }));
+    phones.value = { people, lines: state.chats.flatMap((chat) => chat.messages.map((message) => lineOf(chat, message))), features: FEATURES };
+    return state.pos ?? -1;
+  };
+  const act = async (person: string, what: string, body: object): Promise<void> => {
+    await post(`${control}/users/${person}/${what}`, body);
     await refresh();
-    return true;
-  } catch (error) {
-    problem.value = error instanceof Error ? error.message : 'It did not work.';
-    return false;
-  }
-}
-
-export function addUser(first: string, last: string, language: string): Promise<boolean> {
-  return attempt(async () => {
-    const body = { first_name: first, ...(last === '' ? {} : { last_name: last }), language_code: language };
-    const made = await post<{ user_id: number }>('/users', body);
-    await refresh();
-    chosen.value = made.user_id;
-  });
-}
-
-export function write(user: number, content: object, replyTo: number): Promise<boolean> {
-  return attempt(() => post(`/users/${user}/message`, replyTo > 0 ? { ...content, reply_to_message_id: replyTo } : content));
-}
-
-/** `data` is base64 of a picture. */
-export function sendPhoto(user: number, data: string, mime: string, caption: string): Promise<boolean> {
-  return attempt(async () => {
-    const body = caption === '' ? { photo: data } : { photo: data, caption };
-    const made = await post<{ message_id?: number }>(`/users/${user}/message`, body);
-    if (made.message_id !== undefined) {
-      ownPictures.value = new Map(ownPictures.value).set(`${user}/${made.message_id}`, `data:${mime};base64,${data}`);
-    }
-  });
-}
-
-export function edit(user: number, message: number, text: string): Promise<boolean> {
-  return attempt(() => post(`/users/${user}/edit`, { message_id: message, text }));
-}
-
-export function press(user: number, message: number, data: string): Promise<boolean> {
-  return attempt(() => post(`/users/${user}/press`, { message_id: message, data }));
-}
-
-export function react(user: number, message: number, emoji: string): Promise<boolean> {
-  return attempt(() => post(`/users/${user}/react`, { message_id: message, emoji }));
-}
-
-export function block(user: number, blocked: boolean): Promise<boolean> {
-  return attempt(() => post(`/users/${user}/${blocked ? 'block' : 'unblock'}`, {}));
-}
-
-export function fileUrl(id: string): string {
-  return `${BASE}/file/${encodeURIComponent(id)}`;
+  };
+  const never = (): Promise<void> => Promise.reject(new Error('Telegram has nothing of this kind.'));
+  return {
+    kind: 'telegram',
+    title,
+    phones,
+    connected,
+    follow: () => followEvents(control, connected, refresh),
+    addPerson: async (name, language) => {
+      const [first = '', ...rest] = name.split(/\s+/u);
+      const last = rest.join(' ');
+      const made = await post<{ user_id: number }>(`${control}/users`, { first_name: first, ...(last === '' ? {} : { last_name: last }), language_code: language });
+      await refresh();
+      return String(made.user_id);
+    },
+    write: (person, line) => act(person, 'message', { ...contentOf(line), ...(line.reply_to === undefined ? {} : { reply_to_message_id: numberOf(line.reply_to) }) }),
+    edit: (person, line, text) => act(person, 'edit', { message_id: numberOf(line), text }),
+    remove: never,
+    react: (person, line, emoji) => act(person, 'react', { message_id: numberOf(line), emoji }),
+    press: (person, line, option) => act(person, 'press', { message_id: numberOf(line), data: option }),
+    read: () => Promise.resolve(),
+    network: never,
+    block: (person, blocked) => act(person, blocked ? 'block' : 'unblock', {}),
+    fileUrl: (file) => `${control}/file/${encodeURIComponent(file)}`,
+  };
 }

@@ -1,18 +1,30 @@
-import { useSignal } from '@preact/signals';
+import { signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { day, dayKey } from '../common/time.ts';
 import { Bubble } from './bubble.tsx';
-import { drawSample, readPicture } from './picture.ts';
-import { LOCALE, addUser, block, bot, chats, chosen, connected, edit, problem, sendPhoto, write, type Chat, type ChatMessage } from './telegram.ts';
+import { drawSample, readFile } from './picture.ts';
+import { LOCALE, attempt, problem, type Line, type NewLine, type Person, type Sim } from './sim.ts';
 
-function nameOf(chat: Chat): string {
-  return [chat.user.first_name, chat.user.last_name].filter((part) => part !== undefined && part !== '').join(' ');
+const kind = signal('');
+/** Who is looked at, by channel. */
+const chosen = signal<Readonly<Record<string, string>>>({});
+/** What a shop might have posted, for comments. */
+const POST = 'New: hand-made espresso cups';
+const NAMES: Readonly<Record<string, string>> = {
+  telegram: 'Telegram', sms: 'SMS', whatsapp: 'WhatsApp', whatsapp_twilio: 'WhatsApp (Twilio)', email: 'E-mail', messenger: 'Messenger', instagram: 'Instagram',
+};
+
+function choose(sim: Sim, person: string): void {
+  chosen.value = { ...chosen.value, [sim.kind]: person };
 }
 
-export function App(): JSX.Element {
-  const chat = chats.value.find((one) => one.chat_id === chosen.value);
+export function App({ sims }: { sims: readonly Sim[] }): JSX.Element {
+  const sim = sims.find((one) => one.kind === kind.value) ?? sims[0];
+  if (sim === undefined) return <p class="nobody">This server simulates no channel.</p>;
+  const { people } = sim.phones.value;
+  const person = people.find((one) => one.id === chosen.value[sim.kind]) ?? people[people.length - 1];
   return (
     <div class="desk">
       <nav class="demo" aria-label="Demo">
@@ -21,28 +33,33 @@ export function App(): JSX.Element {
       </nav>
       <aside class="people">
         <h1>Who is writing?</h1>
-        <p>Play a shopper who writes by Telegram. The answer of the agents comes back here.</p>
+        <p>Play a shopper. The agents' answers come back here, on the same channel.</p>
+        <div class="channels" role="group" aria-label="Channel">
+          {sims.map((one) => (
+            <button key={one.kind} type="button" class={`kind-${one.kind}`} aria-pressed={one === sim} onClick={() => (kind.value = one.kind)}>{NAMES[one.kind] ?? one.kind}</button>
+          ))}
+        </div>
         <ul>
-          {chats.value.map((one) => (
-            <li key={one.chat_id}>
-              <button type="button" class={one.chat_id === chosen.value ? 'here' : ''} aria-pressed={one.chat_id === chosen.value} onClick={() => (chosen.value = one.chat_id)}>
-                <span class={`face hue-${one.chat_id % 6}`} aria-hidden="true">{[...one.user.first_name][0]}</span>
-                <bdi>{nameOf(one)}</bdi>
-                <small>{one.user.language_code?.toUpperCase()}</small>
+          {people.map((one, index) => (
+            <li key={one.id}>
+              <button type="button" class={one === person ? 'here' : ''} aria-pressed={one === person} onClick={() => choose(sim, one.id)}>
+                <span class={`face hue-${index % 6}`} aria-hidden="true">{[...one.name][0]}</span>
+                <bdi>{one.name}</bdi>
+                <small>{one.language.toUpperCase()}</small>
               </button>
             </li>
           ))}
         </ul>
-        <NewShopper />
+        <NewShopper sim={sim} />
       </aside>
-      <main class="phone" aria-label="Phone">
-        <div class="glass">{chat === undefined ? <div class="nobody"><p>Add a shopper to begin.</p></div> : <Telegram key={chat.chat_id} chat={chat} />}</div>
+      <main class={`phone kind-${sim.kind}`} aria-label="Phone">
+        <div class="glass">{person === undefined ? <div class="nobody"><p>Add a shopper to begin.</p></div> : <Chat key={`${sim.kind} ${person.id}`} sim={sim} person={person} />}</div>
       </main>
     </div>
   );
 }
 
-function NewShopper(): JSX.Element {
+function NewShopper({ sim }: { sim: Sim }): JSX.Element {
   return (
     <form
       class="new"
@@ -50,8 +67,9 @@ function NewShopper(): JSX.Element {
         event.preventDefault();
         const form = event.currentTarget;
         const data = new FormData(form);
-        const [first = '', ...rest] = String(data.get('name') ?? '').trim().split(/\s+/u);
-        if (first !== '') void addUser(first, rest.join(' '), String(data.get('language') ?? 'en')).then((done) => done && form.reset());
+        const name = String(data.get('name') ?? '').trim();
+        if (name === '') return;
+        void attempt(async () => choose(sim, await sim.addPerson(name, String(data.get('language') ?? 'en')))).then((done) => done && form.reset());
       }}
     >
       <label for="name">New shopper</label>
@@ -64,108 +82,145 @@ function NewShopper(): JSX.Element {
   );
 }
 
-function Messages({ chat, reply, change }: { chat: Chat; reply: (message: ChatMessage) => void; change: (message: ChatMessage) => void }): JSX.Element {
+interface LogProps { sim: Sim; person: Person; lines: readonly Line[]; reply: (line: Line) => void; change: (line: Line) => void }
+
+function Log({ sim, person, lines, reply, change }: LogProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
-  const last = chat.messages[chat.messages.length - 1]?.message_id ?? 0;
+  const last = lines[lines.length - 1]?.id ?? '';
   const toEnd = (): void => {
     if (box.current !== null) box.current.scrollTop = box.current.scrollHeight;
   };
   useLayoutEffect(toEnd, [last]);
   const rows: JSX.Element[] = [];
   let before = '';
-  for (const message of chat.messages) {
-    const at = new Date(message.date * 1000).toISOString();
-    if (dayKey(at) !== before) rows.push(<div class="day" key={`day ${message.message_id}`}><span>{day(at, LOCALE, Date.now())}</span></div>);
+  for (const line of lines) {
+    const at = new Date(line.at * 1000).toISOString();
+    if (dayKey(at) !== before) rows.push(<div class="day" key={`day ${line.id}`}><span>{day(at, LOCALE, Date.now())}</span></div>);
     before = dayKey(at);
-    rows.push(<Bubble key={message.message_id} chat={chat} message={message} reply={reply} edit={change} />);
+    rows.push(<Bubble key={line.id} sim={sim} person={person} line={line} reply={reply} edit={change} />);
   }
   return <div class="messages" ref={box} role="log" aria-live="polite" aria-label="Chat" tabIndex={0} onLoadCapture={toEnd}>{rows}</div>;
 }
 
-function Telegram({ chat }: { chat: Chat }): JSX.Element {
-  const text = useSignal('');
-  const editing = useSignal(0);
-  const replying = useSignal(0);
-  const attaching = useSignal(false);
-  const field = useRef<HTMLInputElement>(null);
-  const picker = useRef<HTMLInputElement>(null);
-  const user = chat.chat_id;
-  useEffect(() => field.current?.focus(), []);
+function Header({ sim, person }: { sim: Sim; person: Person }): JSX.Element {
+  const features = sim.phones.value.features;
+  const state = !sim.connected.value ? 'waiting for the simulator…' : person.online ? NAMES[sim.kind] ?? sim.kind : 'no network';
+  return (
+    <header>
+      <span class="face bot" aria-hidden="true">{[...sim.title][0]}</span>
+      <div><h2 dir="auto">{sim.title}</h2><p>{state}</p></div>
+      {features.has('network') && (
+        <button type="button" class="quiet" aria-pressed={!person.online} onClick={() => void attempt(() => sim.network(person.id, !person.online))}>{person.online ? 'Lose network' : 'Find network'}</button>
+      )}
+      {features.has('block') && (
+        <button type="button" class="quiet" onClick={() => void attempt(() => sim.block(person.id, !person.blocked))}>{person.blocked ? 'Unblock' : 'Block'}</button>
+      )}
+    </header>
+  );
+}
 
-  const set = (value: string): void => {
-    text.value = value;
+function Attach({ sim, person, send, done }: { sim: Sim; person: Person; send: (line: NewLine) => void; done: () => void }): JSX.Element {
+  const features = sim.phones.value.features;
+  const picker = useRef<HTMLInputElement>(null);
+  const give = (line: NewLine): void => {
+    done();
+    send(line);
   };
+  const phone = '+39333000' + String(person.id.length * 1117 + (person.id.codePointAt(person.id.length - 1) ?? 0)).slice(-4).padStart(4, '0');
+  return (
+    <div class="attach" role="menu" aria-label="Attach">
+      <button type="button" role="menuitem" onClick={() => give({ files: [drawSample()] })}>🖼 Sample photo</button>
+      <button type="button" role="menuitem" onClick={() => picker.current?.click()}>📁 File from this computer</button>
+      {features.has('location') && <button type="button" role="menuitem" onClick={() => give({ location: { latitude: 45.4642, longitude: 9.19 } })}>📍 Location</button>}
+      {features.has('contact') && <button type="button" role="menuitem" onClick={() => give({ contact: { name: person.name, phone } })}>👤 My phone number</button>}
+      {features.has('sticker') && <button type="button" role="menuitem" onClick={() => give({ sticker: '🎉' })}>🎉 Sticker</button>}
+      <input
+        ref={picker} type="file" class="hidden" tabIndex={-1} aria-hidden="true"
+        onChange={(event) => {
+          const file = event.currentTarget.files?.[0];
+          if (file !== undefined) void readFile(file).then((made) => give({ files: [made] }), (error: unknown) => (problem.value = String(error)));
+        }}
+      />
+    </div>
+  );
+}
+
+function Chat({ sim, person }: { sim: Sim; person: Person }): JSX.Element {
+  const text = useSignal('');
+  const subject = useSignal('');
+  const editing = useSignal('');
+  const replying = useSignal('');
+  const attaching = useSignal(false);
+  const aloud = useSignal(false);
+  const field = useRef<HTMLInputElement>(null);
+  const features = sim.phones.value.features;
+  const lines = sim.phones.value.lines.filter((line) => line.person === person.id);
+  const unread = person.online && features.has('read') && lines.some((line) => line.from_shop && line.status === 'delivered');
+  useEffect(() => field.current?.focus(), []);
+  useEffect(() => {
+    if (unread && document.visibilityState === 'visible') void attempt(() => sim.read(person.id));
+  }, [unread]);
+
   const clear = (): void => {
-    set('');
-    editing.value = replying.value = 0;
+    text.value = editing.value = replying.value = subject.value = '';
   };
-  const send = async (): Promise<void> => {
+  const send = async (extra: NewLine): Promise<void> => {
     const words = text.value.trim();
-    if (words === '') return;
-    const done = editing.value > 0 ? await edit(user, editing.value, words) : await write(user, { text: words }, replying.value);
+    if (words === '' && Object.keys(extra).length === 0) return;
+    const line: NewLine = {
+      ...extra,
+      ...(words === '' ? {} : { text: words }),
+      ...(replying.value === '' ? {} : { reply_to: replying.value }),
+      ...(subject.value.trim() === '' ? {} : { subject: subject.value.trim() }),
+      ...(aloud.value ? { post: POST } : {}),
+    };
+    const edited = editing.value;
+    const done = await attempt(() => (edited === '' ? sim.write(person.id, line) : sim.edit(person.id, edited, words)));
     if (done) clear();
   };
-  const attach = (work: () => Promise<unknown>): void => {
-    attaching.value = false;
-    void work().then(clear, (error: unknown) => (problem.value = String(error)));
-  };
-  const target = chat.messages.find((one) => one.message_id === (editing.value || replying.value));
+  const target = lines.find((one) => one.id === (editing.value || replying.value));
   return (
     <>
-      <header>
-        <span class="face bot" aria-hidden="true">{[...bot.value][0]}</span>
-        <div><h2 dir="auto">{bot.value}</h2><p>{connected.value ? 'bot' : 'waiting for network…'}</p></div>
-        <button type="button" class="quiet" onClick={() => void block(user, !chat.blocked)}>{chat.blocked ? 'Unblock' : 'Block'}</button>
-      </header>
-      <Messages
-        chat={chat}
-        reply={(message) => {
-          editing.value = 0;
-          replying.value = message.message_id;
+      <Header sim={sim} person={person} />
+      <Log
+        sim={sim} person={person} lines={lines}
+        reply={(line) => {
+          editing.value = '';
+          replying.value = line.id;
           field.current?.focus();
         }}
-        change={(message) => {
-          replying.value = 0;
-          editing.value = message.message_id;
-          set(message.text ?? message.caption ?? '');
+        change={(line) => {
+          replying.value = '';
+          editing.value = line.id;
+          text.value = line.text ?? '';
           field.current?.focus();
         }}
       />
       <p class="problem" role="alert">{problem.value}</p>
       {target !== undefined && (
-        <p class="target"><span dir="auto"><b>{editing.value > 0 ? 'Edit' : 'Reply to'}</b> {target.text ?? target.caption ?? '…'}</span><button type="button" aria-label="Cancel" onClick={clear}>×</button></p>
+        <p class="target"><span dir="auto"><b>{editing.value !== '' ? 'Edit' : 'Reply to'}</b> {target.text ?? target.subject ?? '…'}</span><button type="button" aria-label="Cancel" onClick={clear}>×</button></p>
       )}
-      {attaching.value && (
-        <div class="attach" role="menu" aria-label="Attach">
-          <button type="button" role="menuitem" onClick={() => attach(async () => { const made = drawSample(); await sendPhoto(user, made.data, made.mime, text.value.trim()); })}>🖼 Sample photo</button>
-          <button type="button" role="menuitem" onClick={() => picker.current?.click()}>📁 Photo from this computer</button>
-          <button type="button" role="menuitem" onClick={() => attach(() => write(user, { location: { latitude: 45.4642, longitude: 9.19 } }, 0))}>📍 Location</button>
-          <button type="button" role="menuitem" onClick={() => attach(() => write(user, { contact_own: '+39333000' + String(user % 10_000).padStart(4, '0') }, 0))}>👤 My phone number</button>
-          <button type="button" role="menuitem" onClick={() => attach(() => write(user, { sticker: '🎉' }, 0))}>🎉 Sticker</button>
-        </div>
-      )}
-      <input
-        ref={picker} type="file" accept="image/jpeg,image/png,image/webp" class="hidden" tabIndex={-1} aria-hidden="true"
-        onChange={(event) => {
-          const file = event.currentTarget.files?.[0];
-          event.currentTarget.value = '';
-          if (file !== undefined) attach(async () => { const made = await readPicture(file); await sendPhoto(user, made.data, made.mime, text.value.trim()); });
-        }}
-      />
-      {chat.blocked ? (
-        <button type="button" class="blocked" onClick={() => void block(user, false)}>You blocked this bot. Unblock</button>
+      {attaching.value && <Attach sim={sim} person={person} send={(line) => void send(line)} done={() => (attaching.value = false)} />}
+      {person.blocked ? (
+        <button type="button" class="blocked" onClick={() => void attempt(() => sim.block(person.id, false))}>You blocked this shop. Unblock</button>
       ) : (
         <form
           class="composer"
           onSubmit={(event) => {
             event.preventDefault();
-            void send();
+            void send({});
           }}
         >
-          <button type="button" aria-label="Attach" aria-expanded={attaching.value} onClick={() => (attaching.value = !attaching.value)}>
-            <svg viewBox="0 0 24 24" width="22" height="22" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" aria-hidden="true"><path d="M19.5 11.5 12 19a4.7 4.7 0 0 1-6.7-6.7l7.8-7.8a3.1 3.1 0 0 1 4.4 4.4l-7.7 7.7a1.6 1.6 0 0 1-2.2-2.2l7-7" /></svg>
-          </button>
-          <input ref={field} aria-label="Message" placeholder="Message" dir="auto" autocomplete="off" maxLength={4096} value={text.value} onInput={(event) => set(event.currentTarget.value)} />
+          {features.has('subject') && <input class="line" aria-label="Subject" placeholder="Subject" dir="auto" maxLength={200} value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />}
+          {features.has('comment') && (
+            <label class="line"><input type="checkbox" checked={aloud.value} onChange={(event) => (aloud.value = event.currentTarget.checked)} /> As a comment below “{POST}”, for everybody</label>
+          )}
+          {features.has('files') && (
+            <button type="button" aria-label="Attach" aria-expanded={attaching.value} onClick={() => (attaching.value = !attaching.value)}>
+              <svg viewBox="0 0 24 24" width="22" height="22" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" aria-hidden="true"><path d="M19.5 11.5 12 19a4.7 4.7 0 0 1-6.7-6.7l7.8-7.8a3.1 3.1 0 0 1 4.4 4.4l-7.7 7.7a1.6 1.6 0 0 1-2.2-2.2l7-7" /></svg>
+            </button>
+          )}
+          <input ref={field} aria-label="Message" placeholder="Message" dir="auto" autocomplete="off" maxLength={4096} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
           <button type="submit" class="send" aria-label="Send" disabled={text.value.trim() === ''}>
             <svg viewBox="0 0 24 24" width="20" height="20" fill="currentColor" aria-hidden="true"><path d="M3.4 20.4 21.5 12.7a.8.8 0 0 0 0-1.4L3.4 3.6a.7.7 0 0 0-1 .9L5 11l9 1-9 1-2.6 6.5a.7.7 0 0 0 1 .9Z" /></svg>
           </button>

@@ -1,0 +1,127 @@
+/** The parts of a message as an agent sees them. Text is text; what came as HTML stays in a sandbox. */
+import type { JSX } from 'preact';
+
+import { LinkedText } from '../common/linked-text.tsx';
+import { SHOWABLE, sizeText } from '../common/size.ts';
+import type { EnvelopePart, HtmlPart, MediaPart, OrderPart, Part, ReferralPart, TextPart } from '../common/types.ts';
+import { mediaUrl } from './api.ts';
+import { Icon } from './icons.tsx';
+import { locale, t } from './texts.ts';
+
+function Media({ part }: { part: MediaPart }): JSX.Element {
+  const label = part.name || t(`media_${part.kind}`);
+  if (!part.stored) {
+    return (
+      <p class="file pending">
+        <Icon name={part.problem ? 'warn' : 'clip'} size={17} /> <bdi>{label}</bdi>
+        <small>{part.problem || t('media_pending')}</small>
+      </p>
+    );
+  }
+  const href = mediaUrl(part.stored);
+  const picture = (part.kind === 'image' || part.kind === 'sticker') && (!part.mime || SHOWABLE.has(part.mime));
+  return (
+    <a class={picture ? 'picture' : 'file'} href={href} target="_blank" rel="noopener noreferrer">
+      {picture ? (
+        <img src={href} alt={part.name || t('media_image')} loading="lazy" class={part.kind} />
+      ) : (
+        <><Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{sizeText(part.size, locale.value)}</small> : null}</>
+      )}
+    </a>
+  );
+}
+
+/** A mail's own words; what it quotes is folded away, never lost. */
+function Words({ part }: { part: TextPart }): JSX.Element {
+  const fold = part.fold ?? 0;
+  if (fold === 0 || fold >= part.text.length) return <LinkedText text={part.text} />;
+  return (
+    <>
+      <LinkedText text={part.text.slice(0, fold).trimEnd()} />
+      <details class="folded"><summary>{t('quoted_mail')}</summary><LinkedText text={part.text.slice(fold).trim()} /></details>
+    </>
+  );
+}
+
+function AsSent({ part }: { part: HtmlPart }): JSX.Element {
+  return <details class="folded"><summary>{t('as_sent')}</summary><iframe class="as-sent" sandbox="" srcdoc={part.html} title={t('as_sent')} loading="lazy" /></details>;
+}
+
+function Addresses({ name, list }: { name: string; list: readonly string[] | undefined }): JSX.Element | null {
+  return list === undefined || list.length === 0 ? null : <p class="addresses">{t(name)}: <bdi>{list.join(', ')}</bdi></p>;
+}
+
+function Envelope({ part }: { part: EnvelopePart }): JSX.Element {
+  return (
+    <div class="envelope">
+      {part.subject ? <p class="subject" dir="auto">{part.subject}</p> : null}
+      <Addresses name="mail_to" list={part.to} />
+      <Addresses name="mail_cc" list={part.cc} />
+      <Addresses name="mail_bcc" list={part.bcc} />
+      {(part.remarks ?? []).map((remark) => <p key={remark} class={`remark ${remark}`}><Icon name="warn" size={14} /> {t(`remark_${remark}`)}</p>)}
+    </div>
+  );
+}
+
+function Order({ part }: { part: OrderPart }): JSX.Element {
+  return (
+    <div class="order">
+      <p><b>{t('order')}</b></p>
+      <ul>{part.items.map((item, index) => <li key={index}>{item.quantity} × <bdi>{item.product}</bdi> {item.price ? <small>{item.price} {item.currency}</small> : null}</li>)}</ul>
+      {part.note ? <LinkedText text={part.note} /> : null}
+    </div>
+  );
+}
+
+function Referral({ part }: { part: ReferralPart }): JSX.Element {
+  const words = part.headline || part.body || part.url || part.id || '';
+  const safe = part.url !== undefined && /^https?:/u.test(part.url) ? part.url : undefined;
+  return (
+    <p class="referral">
+      {t('came_from', { source: t(`source_${part.source}`) })}{' '}
+      {safe === undefined ? <bdi>{words}</bdi> : <a href={safe} target="_blank" rel="noopener noreferrer nofollow"><bdi>{words}</bdi></a>}
+    </p>
+  );
+}
+
+export function PartView({ part }: { part: Part }): JSX.Element {
+  switch (part.type) {
+    case 'text':
+      return <Words part={part} />;
+    case 'html':
+      return <AsSent part={part} />;
+    case 'envelope':
+      return <Envelope part={part} />;
+    case 'order':
+      return <Order part={part} />;
+    case 'referral':
+      return <Referral part={part} />;
+    case 'media':
+      return <Media part={part} />;
+    case 'location':
+      return (
+        <a class="file" target="_blank" rel="noopener noreferrer" href={`https://www.openstreetmap.org/?mlat=${part.latitude}&mlon=${part.longitude}#map=16/${part.latitude}/${part.longitude}`}>
+          <Icon name="pin" size={17} /> <bdi>{part.name || part.address || `${part.latitude.toFixed(5)}, ${part.longitude.toFixed(5)}`}</bdi>
+        </a>
+      );
+    case 'contact':
+      return (
+        <p class="file">
+          <Icon name="mine" size={17} /> <bdi>{part.name}</bdi> <small><bdi>{[...(part.phones ?? []), ...(part.emails ?? [])].join(', ')}</bdi></small>
+        </p>
+      );
+    case 'choices':
+      return (
+        <>
+          {part.text !== '' && <LinkedText text={part.text} />}
+          <ul class="options" aria-label={t('choices')}>{part.options.map((option) => <li key={option.id} dir="auto">{option.label}</li>)}</ul>
+        </>
+      );
+    case 'chosen':
+      return <p class="text chosen" dir="auto"><Icon name="check" size={15} /> {part.label || part.id}</p>;
+    case 'template':
+      return <p class="text">{t('template')}: <bdi>{[part.name, ...(part.parameters ?? [])].join(' · ')}</bdi></p>;
+    default:
+      return <p class="text muted">{t('unsupported', { kind: part.type === 'unsupported' ? part.kind : part.type })}</p>;
+  }
+}
