@@ -100,6 +100,8 @@ export interface Conversation {
   last_inbound_pos?: number;
   seen_pos?: number;
   customer_seen_pos?: number;
+  /** Until when the shopper may be answered, and with what; null: for ever. */
+  window?: { name: string; closes_at: string | null; sends: readonly string[] } | null;
 }
 export interface Author { kind: 'customer' | 'agent' | 'bot' | 'system'; id?: string; name?: string }
 export interface Message {

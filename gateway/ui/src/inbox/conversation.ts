@@ -126,7 +126,8 @@ export function takeBack(key: string): void {
 export async function deliver(item: Outgoing, guarded: boolean): Promise<void> {
   setOutgoing(item.key, { state: 'sending', problem: '' });
   const content = item.parts.length > 0 ? { parts: item.parts } : { text: item.text };
-  const body = { ...content, ...(item.note ? { note: true } : {}), ...(guarded && !item.note && item.seen > 0 ? { if_last_pos: item.seen } : {}) };
+  const place = { ...(item.public ? { public: true } : {}), ...(item.replyTo === undefined ? {} : { reply_to: item.replyTo }) };
+  const body = { ...content, ...place, ...(item.note ? { note: true } : {}), ...(guarded && !item.note && item.seen > 0 ? { if_last_pos: item.seen } : {}) };
   try {
     // A guarded and an unguarded try are different requests, so each has its own key; a repetition of either is harmless.
     const key = guarded ? item.key : `${item.key}-anyway`;
@@ -148,8 +149,8 @@ function seenUpTo(conversation: string): number {
   return items.reduce((most, message) => Math.max(most, message.pos), 0);
 }
 
-export function write(conversation: string, text: string, note: boolean): void {
-  const item: Outgoing = { key: uuid(), conversation, text, parts: [], note, seen: seenUpTo(conversation), state: 'sending', problem: '' };
+export function write(conversation: string, text: string, note: boolean, more: Partial<Pick<Outgoing, 'parts' | 'public' | 'replyTo'>> = {}): void {
+  const item: Outgoing = { key: uuid(), conversation, text, parts: [], ...more, note, seen: seenUpTo(conversation), state: 'sending', problem: '' };
   outgoing.value = [...outgoing.value, item];
   void deliver(item, true);
 }

@@ -27,9 +27,14 @@ const PATHS = {
   webchat: 'M4 5.5h16v10.5H12l-4.5 3.5V16H4V5.5ZM8 9.5h8M8 12.5h5',
   sms: 'M7.5 3.5h9A1.5 1.5 0 0 1 18 5v14a1.5 1.5 0 0 1-1.5 1.5h-9A1.5 1.5 0 0 1 6 19V5a1.5 1.5 0 0 1 1.5-1.5ZM10.5 17.5h3',
   email: 'M4 6h16v12.5H4V6ZM4.5 6.5l7.5 6.5 7.5-6.5',
+  whatsapp: 'M12 3.5a8.5 8.5 0 0 0-7.3 12.8L3.5 20.5l4.3-1.2A8.5 8.5 0 1 0 12 3.5ZM9 8.2c-.6 3.2 3.2 7.2 6.6 6.8l.6-1.7-2.2-1.1-.9.9c-1-.5-1.8-1.3-2.2-2.2l.9-.9L10.7 7.8 9 8.2Z',
+  messenger: 'M12 3.5c-4.9 0-8.5 3.5-8.5 8 0 2.4 1 4.4 2.7 5.9v3.1l2.9-1.6c.9.3 1.9.4 2.9.4 4.9 0 8.5-3.5 8.5-7.8s-3.6-8-8.5-8ZM7 13.5l3.5-3.5 3 2.5 3.5-2.5',
+  instagram: 'M8 3.5h8a4.5 4.5 0 0 1 4.5 4.5v8a4.5 4.5 0 0 1-4.5 4.5H8A4.5 4.5 0 0 1 3.5 16V8A4.5 4.5 0 0 1 8 3.5ZM12 15.8a3.8 3.8 0 1 0 0-7.6 3.8 3.8 0 0 0 0 7.6ZM16.9 7.1v.1',
 } as const;
 
 export type IconName = keyof typeof PATHS;
+
+const KINDS: ReadonlySet<string> = new Set(['telegram', 'webchat', 'sms', 'email', 'messenger', 'instagram']);
 
 export function Icon({ name, size = 20 }: { name: IconName; size?: number }): JSX.Element {
   return (
@@ -44,6 +49,6 @@ export function Icon({ name, size = 20 }: { name: IconName; size?: number }): JS
 
 /** The picture of a kind of channel; a speech bubble for kinds that this page does not know. */
 export function channelIcon(kind: string): IconName {
-  if (kind === 'telegram' || kind === 'webchat' || kind === 'email') return kind;
-  return kind === 'sms' || kind.startsWith('whatsapp') ? 'sms' : 'open';
+  if (kind.startsWith('whatsapp')) return 'whatsapp';
+  return kind in PATHS && KINDS.has(kind) ? (kind as IconName) : 'open';
 }

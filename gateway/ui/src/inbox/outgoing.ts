@@ -7,6 +7,10 @@ export interface Outgoing {
   readonly text: string;
   readonly parts: readonly Part[];
   readonly note: boolean;
+  /** Below the public message that it answers, for everybody. */
+  readonly public?: boolean;
+  /** Our id of the message that is answered. */
+  readonly replyTo?: string;
   /** Newest position the agent could see when they pressed send. */
   readonly seen: number;
   readonly state: 'sending' | 'stale' | 'failed';
@@ -30,8 +34,12 @@ export function unshown(going: readonly Outgoing[], items: readonly Message[], a
 function says(message: Message, item: Outgoing): boolean {
   if ((message.kind === 'note') !== item.note || message.parts.length !== Math.max(item.parts.length, 1)) return false;
   if (item.parts.length === 0) return message.parts[0]?.type === 'text' && message.parts[0].text.trim() === item.text.trim();
-  return item.parts.every((part, index) => {
-    const other = message.parts[index];
-    return part.type === 'media' && other?.type === 'media' && (other.stored === part.ref || other.ref === part.ref);
-  });
+  return item.parts.every((part, index) => same(part, message.parts[index]));
+}
+
+function same(part: Part, other: Part | undefined): boolean {
+  if (part.type === 'media') return other?.type === 'media' && (other.stored === part.ref || other.ref === part.ref);
+  if (part.type === 'text') return other?.type === 'text' && other.text.trim() === part.text.trim();
+  if (part.type === 'template') return other?.type === 'template' && other.name === part.name && (other.parameters ?? []).join('\n') === (part.parameters ?? []).join('\n');
+  return other?.type === part.type;
 }
