@@ -27,6 +27,8 @@ class Credential(Struct, frozen=True, kw_only=True):
 
 #: In an event's audience: every agent may see it.
 EVERY_QUEUE: Final = "*"
+#: In an event's audience: who sees everything may see it. No queue has this id, so nobody is a member of it.
+SUPERVISORS_ONLY: Final = "!"
 
 
 class Scope(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from connectors.event import Instant
+from connectors.event import Instant, Status
 from connectors.identity import PARTITIONS, Identity
-from storage.access import Credential, SavedReply, Scope
+from storage.access import Credential, Scope
+from storage.interaction import ChannelLog
+from storage.nouns import Files, Requests, Settings
+from storage.piece import Piece
 from storage.record import (
     Agent,
     AgentLoad,
@@ -23,14 +26,12 @@ from storage.record import (
     Duplicate,
     Entry,
     KnownIdentity,
-    MediaJob,
     Message,
     Node,
     OutboxItem,
     Queue,
     Recorded,
     State,
-    StoredFile,
 )
 
 T = TypeVar("T")
@@ -69,6 +70,9 @@ class Stream(Protocol):
 
     async def count(self, type_: str, channel: str = "") -> int:
         """How many events of one type, of one channel or all: for reconciliation, not for every request."""
+
+    async def by_key(self, channel: str, key: str) -> Recorded | None:
+        """The event of a channel with this key, with its raw payload; None if there is none."""
 
     async def quarantined(self, after: int, limit: int) -> list[Recorded]:
         """Quarantined payloads that have not been reprocessed yet, oldest first."""
@@ -159,6 +163,12 @@ class Messages(Protocol):
     async def link(self, channel: str, provider_id: str, message_id: str, part: int) -> None:
         """Remember the provider's id of (one part of) a message. Linking the same twice is no error."""
 
+    async def report(self, channel: str, provider_id: str, message_id: str, status: Status, problem: str) -> None:
+        """Keep what the provider has said of a linked id; without effect if it is not linked to this message."""
+
+    async def pieces(self, channel: str, message_id: str) -> list[Piece]:
+        """What the message is at the provider, in the order of parts."""
+
     async def by_provider_id(self, channel: str, provider_id: str) -> Message | None: ...
 
     async def provider_ids(self, channel: str, message_id: str) -> list[str]:
@@ -245,8 +255,11 @@ class Outbox(Protocol):
     async def claim(
         self, now: datetime, limit: int, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
     ) -> list[OutboxItem]:
-        """Make due items of these partitions ``sending`` and begin an attempt for each, oldest accepted first, at most one per conversation
-        (none while another of the conversation is under way or waits for its retry), none of paused channels. Commit before calling."""
+        """Make due items of these partitions ``sending`` and begin an attempt for each: by priority, then oldest accepted first.
+
+        At most one per conversation (none while another of it is under way, or one of no lower priority waits for its retry), none of
+        paused channels. Commit before calling.
+        """
 
     async def update(self, item: OutboxItem) -> None:
         """Replace the item; one in a terminal status leaves the waiting part."""
@@ -269,45 +282,6 @@ class Outbox(Protocol):
     async def finish_attempt(self, attempt: Attempt) -> None: ...
 
     async def attempts(self, message_id: str) -> list[Attempt]: ...
-
-
-class Files(Protocol):
-    async def put_job(self, job: MediaJob) -> None: ...
-
-    async def due_jobs(self, now: datetime, limit: int) -> list[MediaJob]: ...
-
-    async def next_due(self) -> Instant | None: ...
-
-    async def remove_job(self, job_id: str) -> None: ...
-
-    async def put(self, file: StoredFile) -> None: ...
-
-    async def get(self, file_id: str) -> StoredFile | None: ...
-
-
-class Requests(Protocol):
-    """Idempotency keys of the API."""
-
-    async def begin(self, principal: str, key: str, fingerprint: str, at: datetime) -> SavedReply | None:
-        """Reserve the key and return None, or return what is there (``status`` 0: still being handled)."""
-
-    async def finish(self, principal: str, key: str, status: int, body: bytes) -> None: ...
-
-    async def release(self, principal: str, key: str) -> None:
-        """Give a reserved key back, when the request failed in a way that allows another try."""
-
-    async def forget(self, before: datetime) -> int:
-        """Remove those older than ``before``; returns how many."""
-
-
-class Settings(Protocol):
-    """What all nodes must agree on and no configuration says, by name: the secret key, why sending is held."""
-
-    async def get(self, name: str) -> str:
-        """Empty if it was never put."""
-
-    async def put(self, name: str, value: str) -> None:
-        """Insert or replace; an empty value removes it."""
 
 
 class Transaction(Protocol):
@@ -343,6 +317,9 @@ class Transaction(Protocol):
     @property
     def settings(self) -> Settings: ...
 
+    @property
+    def channel_log(self) -> ChannelLog: ...
+
 
 class Vault(Protocol):
     """Bytes of files, where several nodes have to reach them: kept by the hash of their content."""
@@ -370,6 +347,9 @@ class Store(Protocol):
 
     async def view(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` on one consistent, read-only state, beside any writer."""
+
+    async def aside(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Like ``transact``, for what has nothing to do with the stream: it holds up nobody who appends. ``work`` must be small."""
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | Duplicate]:
         """Append and return when durable; calls that come together share one commit."""

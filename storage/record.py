@@ -1,7 +1,7 @@
 """What is kept: frozen rows, the same on every back-end. Times are aware UTC; ids come from ``storage.ids``."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -233,6 +233,9 @@ class Conversation(Struct, frozen=True, kw_only=True):
     seen_pos: int = 0
     #: Newest ``pos`` that the shopper has seen, where the channel tells.
     customer_seen_pos: int = 0
+    #: When the shopper last wrote in private and by hand, by the provider's clock: the reply windows count from then. A conversation that
+    #: begins anew takes it over.
+    last_private_at: Instant | None = None
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -264,9 +267,26 @@ class Message(Struct, frozen=True, kw_only=True):
     #: Why it failed, in words for the agent, with the provider's code.
     problem: str = ""
     possible_duplicate: bool = False
+    #: Everybody could read it: a comment below a post, or our answer to one.
+    public: bool = False
+    #: A machine wrote it.
+    automatic: bool = False
+    #: For outbound messages: how many messages it is at the provider; 0 while nobody knows.
+    pieces: int = 0
+    #: When the attempt began that sent the last of them.
+    sent_at: Instant | None = None
 
 
 # --- sending -----------------------------------------------------------------------------------------------------------
+
+
+class Priority(IntEnum):
+    """Whose turn it is first."""
+
+    #: A person's answer to one shopper.
+    AGENT = 0
+    #: What a machine wrote, or somebody for many: it waits whenever an agent's reply does.
+    BULK = 1
 
 
 #: Due, whatever the clocks of those who accept and of those who send may say.
@@ -297,6 +317,15 @@ class OutboxItem(Struct, frozen=True, kw_only=True):
     accepted_at: Instant
     #: That of its conversation: whoever owns it sends it.
     partition: int = 0
+    #: Everybody may read it.
+    public: bool = False
+    priority: Priority = Priority.AGENT
+    #: A machine wrote it.
+    automatic: bool = False
+    #: Name of who wrote it; empty for the system.
+    author: str = ""
+    #: ``last_private_at`` of the conversation when it was accepted.
+    window_from: Instant | None = None
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -307,7 +336,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     number: int
     started_at: Instant
     finished_at: Instant | None = None
-    #: ``sent``, a failure kind, or empty while under way (or if the process died: then ``unknown``).
+    #: ``sent``, a failure kind, or empty while under way (or if the process died: then ``unknown``); ``resolved`` for an unknown one of
+    #: which the provider could say later what had come of it.
     outcome: str = ""
     code: str = ""
     detail: str = ""

@@ -4,34 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
-from connectors.identity import Evidence, Identity
-from storage.codec import Row, build, encode, instant, micros
+from connectors.identity import Identity
+from storage.codec import build, encode, micros
 from storage.errors import NotFound
 from storage.postgres.connection import Sql
 from storage.record import Customer, KnownIdentity
+from storage.rows.people import CUSTOMER, IDENTITY, customer_of, customer_row, decode_identities, known_of, known_row
+from storage.rows.sql import listed, upsert
 
-_IDENTITY: Final = "i.scheme, i.scope, i.value, i.customer_id, i.evidence, i.since, i.name, i.opted_out"
-_IDENTITY_WIDTH: Final = len(_IDENTITY.split(", "))
-_CUSTOMER: Final = "c.id, c.name, c.created_at, c.language"
-_decode_identities: Final = msgspec.json.Decoder(list[Identity]).decode
-
-
-def _known(row: Row) -> KnownIdentity:
-    scheme, scope, value, customer_id, evidence, since, name, opted_out = row
-    return KnownIdentity(
-        identity=Identity(scheme, scope, value),
-        customer_id=customer_id,
-        evidence=Evidence(evidence),
-        since=instant(since),
-        name=name,
-        opted_out=bool(opted_out),
-    )
-
-
-def _customer(row: Row) -> Customer:
-    return Customer(id=row[0], name=row[1], created_at=instant(row[2]), language=row[3])
+_IDENTITY: Final = listed(IDENTITY, "i")
+_CUSTOMER: Final = listed(CUSTOMER, "c")
 
 
 class PostgresCustomers:
@@ -42,7 +24,7 @@ class PostgresCustomers:
         row = self._sql.recall("customer", customer_id) or await self._sql.row(
             f"SELECT {_CUSTOMER} FROM customer c WHERE c.id = ?", (customer_id,)
         )
-        return build(_customer, row)
+        return build(customer_of, row)
 
     async def find(self, identity: Identity) -> KnownIdentity | None:
         row = await self._sql.row(
@@ -53,39 +35,20 @@ class PostgresCustomers:
         if row is None:
             return None
         # Whoever is found is mostly asked for next.
-        self._sql.remember("customer", row[_IDENTITY_WIDTH], row[_IDENTITY_WIDTH:])
-        return _known(row[:_IDENTITY_WIDTH])
+        self._sql.remember("customer", row[len(IDENTITY)], row[len(IDENTITY) :])
+        return known_of(row[: len(IDENTITY)])
 
     async def identities(self, customer_id: str) -> list[KnownIdentity]:
         rows = await self._sql.rows(
             f"SELECT {_IDENTITY} FROM identity i WHERE i.customer_id = ? ORDER BY i.since, i.scheme, i.scope, i.value", (customer_id,)
         )
-        return [_known(row) for row in rows]
+        return [known_of(row) for row in rows]
 
     async def put(self, customer: Customer) -> None:
-        await self._sql.run(
-            "INSERT INTO customer VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET name = excluded.name, created_at = excluded.created_at, language = excluded.language",
-            (customer.id, customer.name, micros(customer.created_at), customer.language),
-        )
+        await self._sql.run(upsert("customer", CUSTOMER, "id"), customer_row(customer))
 
     async def put_identity(self, known: KnownIdentity) -> None:
-        identity = known.identity
-        await self._sql.run(
-            "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scheme, scope, value) DO UPDATE SET"
-            " customer_id = excluded.customer_id,"
-            " evidence = excluded.evidence, since = excluded.since, name = excluded.name, opted_out = excluded.opted_out",
-            (
-                identity.scheme,
-                identity.scope,
-                identity.value,
-                known.customer_id,
-                known.evidence.value,
-                micros(known.since),
-                known.name,
-                known.opted_out,
-            ),
-        )
+        await self._sql.run(upsert("identity", IDENTITY, "scheme", "scope", "value"), known_row(known))
 
     async def move_identity(self, identity: Identity, to_customer: str) -> None:
         address = (identity.scheme, identity.scope, identity.value)
@@ -110,4 +73,4 @@ class PostgresCustomers:
         )
         if row is None:
             raise NotFound(f"customer {from_customer} was never merged into {to_customer}")
-        return _decode_identities(row[0])
+        return decode_identities(row[0])

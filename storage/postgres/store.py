@@ -14,7 +14,7 @@ from storage.postgres.link import Link
 from storage.postgres.reader import READERS, Pool
 from storage.postgres.schema import LOG
 from storage.postgres.stream import Heads
-from storage.postgres.transaction import PostgresTransaction
+from storage.postgres.transaction import PostgresTransaction, run_alone
 from storage.postgres.vault import PostgresVault
 from storage.postgres.waiting import Waiting
 from storage.postgres.writer import FUNCTION_SECONDS, Job, Work, Writer
@@ -45,6 +45,7 @@ class PostgresStore:
         self._preparing: asyncio.Task[None] | None = None
         self._readers = Pool(database, READERS, read_only=True)
         self._duties = Pool(database, 1, read_only=False)
+        self._beside = Pool(database, 1, read_only=False)
         self.vault = PostgresVault(database)
         self._waiting = Waiting(self._readers, bus)
         self._appends = Writer(Link(database), self._committed, bound, append_seconds)
@@ -85,6 +86,10 @@ class PostgresStore:
         self._check_open()
         result: T = await self._readers.view(work)
         return result
+
+    async def aside(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        self._check_open()
+        return await self._beside.small(lambda sql: run_alone(work, PostgresTransaction(sql, None)))
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | Duplicate]:
         try:
@@ -135,7 +140,14 @@ class PostgresStore:
                 await self._preparing
         self._refusal = Unavailable("the store is closed")
         await self._waiting.close()
-        await asyncio.gather(self._appends.close(), self._works.close(), self._readers.close(), self._duties.close(), self.vault.close())
+        await asyncio.gather(
+            self._appends.close(),
+            self._works.close(),
+            self._readers.close(),
+            self._duties.close(),
+            self._beside.close(),
+            self.vault.close(),
+        )
 
     def _check_open(self) -> None:
         if self._refusal is not None:

@@ -4,30 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from connectors.identity import PARTITIONS
-from storage.codec import Row, decode_names, encode, instant, micros
 from storage.dedup import dedup_hash, next_hash
 from storage.errors import Conflict, StorageError, Superseded
 from storage.postgres.connection import Sql
 from storage.protocol import WHOLE
 from storage.record import Appended, Duplicate, Entry, Recorded
+from storage.rows.sql import listed
+from storage.rows.stream import EVENT, QUARANTINED, event_row, recorded_of
 
-QUARANTINED: Final = "payload.quarantined"
-_NAMES: Final = (
-    "pos",
-    "prev_pos",
-    "partition",
-    "at",
-    "type",
-    "channel",
-    "key",
-    "conversation",
-    "queues",
-    "agent",
-    "identity",
-    "data",
-    "raw",
-)
-_EVENT: Final = ", ".join(_NAMES)
+_EVENT: Final = listed(EVENT)
 _TYPES: Final = ("bigint",) * 4 + ("text",) * 7 + ("bytea",) * 2
 _INSERT: Final = f"""
     WITH events AS (INSERT INTO event ({_EVENT}) SELECT * FROM unnest({", ".join(f"?::{type_}[]" for type_ in _TYPES)})),
@@ -77,7 +62,7 @@ async def append(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Outco
     for index, entry in enumerate(entries):
         if index not in duplicates:
             after.last += 1
-            rows.append(_event_row(after.last, after.partitions[entry.partition], entry))
+            rows.append(event_row(after.last, after.partitions[entry.partition], entry))
             after.partitions[entry.partition] = after.last
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
@@ -117,42 +102,6 @@ async def _holders(sql: Sql, hashes: set[int]) -> dict[int, Holder]:
     if not hashes:
         return {}
     return {row[0]: (row[1], row[2], row[3]) for row in await sql.rows(_HOLDERS, (sorted(hashes),))}
-
-
-def _event_row(pos: int, before: int, entry: Entry) -> Row:
-    return (
-        pos,
-        before,
-        entry.partition,
-        micros(entry.at),
-        entry.type,
-        entry.channel,
-        entry.key,
-        entry.conversation,
-        encode(entry.queues).decode() if entry.queues else "",
-        entry.agent,
-        entry.identity,
-        entry.data,
-        entry.raw,
-    )
-
-
-def _recorded(row: Row) -> Recorded:
-    pos, prev_pos, partition, at, type_, channel, key, conversation, queues, agent, identity, data, raw = row
-    entry = Entry(
-        type=type_,
-        data=data,
-        partition=partition,
-        at=instant(at),
-        channel=channel,
-        key=key,
-        raw=raw,
-        conversation=conversation,
-        queues=decode_names(queues) if queues else (),
-        agent=agent,
-        identity=identity,
-    )
-    return Recorded(pos=pos, prev_pos=prev_pos, entry=entry)
 
 
 class PostgresStream:
@@ -214,9 +163,19 @@ class PostgresStream:
             return int((await self._sql.rows("SELECT count(*) FROM event WHERE type = ? AND channel = ?", (type_, channel)))[0][0])
         return int((await self._sql.rows("SELECT count(*) FROM event WHERE type = ?", (type_,)))[0][0])
 
+    async def by_key(self, channel: str, key: str) -> Recorded | None:
+        number = dedup_hash(channel, key)
+        # The hash may be another key's: then ours is at the next free place.
+        while (row := await self._sql.row("SELECT pos FROM dedup WHERE hash = ?", (number,))) is not None:
+            found = recorded_of((await self._sql.rows(f"SELECT {_EVENT} FROM event WHERE pos = ?", (row[0],)))[0])
+            if (found.entry.channel, found.entry.key) == (channel, key):
+                return found
+            number = next_hash(number)
+        return None
+
     async def quarantined(self, after: int, limit: int) -> list[Recorded]:
         sql = f"SELECT {_EVENT} FROM event WHERE pos IN (SELECT pos FROM quarantine WHERE pos > ? ORDER BY pos LIMIT ?) ORDER BY pos"
-        return [_recorded(row) for row in await self._sql.rows(sql, (after, limit))]
+        return [recorded_of(row) for row in await self._sql.rows(sql, (after, limit))]
 
     async def quarantine_counts(self) -> dict[str, int]:
         return dict(await self._sql.rows("SELECT channel, count(*) FROM quarantine JOIN event USING (pos) GROUP BY channel"))
@@ -231,4 +190,4 @@ async def read(sql: Sql, partition: int, after: int, limit: int) -> list[Recorde
         rows = await sql.rows(f"SELECT {_EVENT} FROM event WHERE pos > ? ORDER BY pos LIMIT ?", (after, limit))
     else:
         rows = await sql.rows(f"SELECT {_EVENT} FROM event WHERE partition = ? AND pos > ? ORDER BY pos LIMIT ?", (partition, after, limit))
-    return [_recorded(row) for row in rows]
+    return [recorded_of(row) for row in rows]

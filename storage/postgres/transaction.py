@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from storage.errors import StorageError
 from storage.postgres.agents import PostgresAgents
+from storage.postgres.channel_log import PostgresChannelLog
 from storage.postgres.connection import Sql
 from storage.postgres.conversations import PostgresConversations
 from storage.postgres.customers import PostgresCustomers
@@ -16,6 +16,7 @@ from storage.postgres.requests import PostgresRequests
 from storage.postgres.settings import PostgresSettings
 from storage.postgres.stream import Heads, PostgresStream
 from storage.protocol import Transaction
+from storage.steps import refusal_to_wait
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class PostgresTransaction:
         self.files = PostgresFiles(sql)
         self.requests = PostgresRequests(sql)
         self.settings = PostgresSettings(sql)
+        self.channel_log = PostgresChannelLog(sql)
 
 
 async def run_alone(work: Callable[[Transaction], Awaitable[T]], transaction: PostgresTransaction) -> T:
@@ -66,7 +68,7 @@ class _Steps(Generic[T]):
                 result: T = end.value
                 return result
             if not self._sql.busy:
-                _stop(steps)
+                raise refusal_to_wait(steps)
             try:
                 value = yield awaited
             except BaseException as error:  # noqa: BLE001  # work may handle it, as it would without us
@@ -81,13 +83,3 @@ def _throwing(steps: Generator[Any, Any, T], error: BaseException) -> Callable[[
 
 def _sending(steps: Generator[Any, Any, T], value: Any) -> Callable[[], Any]:
     return lambda: steps.send(value)
-
-
-def _stop(steps: Generator[Any, Any, Any]) -> None:
-    try:
-        steps.close()
-    except RuntimeError as error:
-        raise StorageError(
-            "a transaction may await nothing but its transaction, and this one goes on waiting when it is stopped"
-        ) from error
-    raise StorageError("a transaction may await nothing but its transaction: fetch what it needs before it begins")

@@ -7,67 +7,15 @@ from typing import Final
 
 from connectors.identity import Identity
 from storage.access import Scope
-from storage.codec import Row, instant, instant_or_none, marks, micros, micros_or_none
+from storage.codec import marks, micros
 from storage.errors import Conflict, NotFound
 from storage.record import Conversation, State
+from storage.rows.history import CONVERSATION, conversation_of, conversation_row
+from storage.rows.sql import insert, listed
 from storage.sqlite.connection import Sql
 from storage.sqlite.scope import scope_sql
 
-_COLUMNS: Final = (
-    "id, number, channel, scheme, scope, value, customer_id, thread, state, queue_id, created_at, updated_at, assignee_id, waiting_since,"
-    " snoozed_until, preview, last_pos, last_inbound_pos, seen_pos, customer_seen_pos"
-)
-_NAMES: Final = tuple(_COLUMNS.split(", "))
-_SELECT: Final = f"SELECT {_COLUMNS} FROM conversation c"
-
-
-def _row(conversation: Conversation) -> Row:
-    identity = conversation.identity
-    return (
-        conversation.id,
-        conversation.number,
-        conversation.channel,
-        identity.scheme,
-        identity.scope,
-        identity.value,
-        conversation.customer_id,
-        conversation.thread,
-        conversation.state.value,
-        conversation.queue_id,
-        micros(conversation.created_at),
-        micros(conversation.updated_at),
-        conversation.assignee_id,
-        micros_or_none(conversation.waiting_since),
-        micros_or_none(conversation.snoozed_until),
-        conversation.preview,
-        conversation.last_pos,
-        conversation.last_inbound_pos,
-        conversation.seen_pos,
-        conversation.customer_seen_pos,
-    )
-
-
-def _conversation(row: Row) -> Conversation:
-    return Conversation(
-        id=row[0],
-        number=row[1],
-        channel=row[2],
-        identity=Identity(*row[3:6]),
-        customer_id=row[6],
-        thread=row[7],
-        state=State(row[8]),
-        queue_id=row[9],
-        created_at=instant(row[10]),
-        updated_at=instant(row[11]),
-        assignee_id=row[12],
-        waiting_since=instant_or_none(row[13]),
-        snoozed_until=instant_or_none(row[14]),
-        preview=row[15],
-        last_pos=row[16],
-        last_inbound_pos=row[17],
-        seen_pos=row[18],
-        customer_seen_pos=row[19],
-    )
+_SELECT: Final = f"SELECT {listed(CONVERSATION)} FROM conversation c"
 
 
 class SqliteConversations:
@@ -75,7 +23,7 @@ class SqliteConversations:
         self._sql = sql
 
     def _all(self, rest: str, values: Sequence[str | int]) -> list[Conversation]:
-        return [_conversation(row) for row in self._sql.rows(f"{_SELECT} {rest}", values)]
+        return [conversation_of(row) for row in self._sql.rows(f"{_SELECT} {rest}", values)]
 
     def _one(self, rest: str, values: Sequence[str | int]) -> Conversation | None:
         return next(iter(self._all(f"{rest} LIMIT 1", values)), None)
@@ -104,11 +52,11 @@ class SqliteConversations:
 
     async def insert(self, conversation: Conversation) -> None:
         with _explained(conversation):
-            self._sql.run(f"INSERT INTO conversation ({_COLUMNS}) VALUES ({marks(_NAMES)})", _row(conversation))
+            self._sql.run(insert("conversation", CONVERSATION), conversation_row(conversation))
 
     async def update(self, conversation: Conversation) -> None:
         with _explained(conversation):
-            known = self._sql.replace_row("conversation", _NAMES, _row(conversation), "id")
+            known = self._sql.replace_row("conversation", CONVERSATION, conversation_row(conversation), "id")
         if not known:
             raise NotFound(f"there is no conversation {conversation.id}")
 

@@ -4,32 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
-from connectors.identity import Evidence, Identity
-from storage.codec import Row, build, encode, instant, micros
+from connectors.identity import Identity
+from storage.codec import build, encode, micros
 from storage.errors import NotFound
 from storage.record import Customer, KnownIdentity
+from storage.rows.people import CUSTOMER, IDENTITY, customer_of, customer_row, decode_identities, known_of, known_row
+from storage.rows.sql import listed, upsert
 from storage.sqlite.connection import Sql
 
-_IDENTITY: Final = "scheme, scope, value, customer_id, evidence, since, name, opted_out"
-_decode_identities: Final = msgspec.json.Decoder(list[Identity]).decode
-
-
-def _known(row: Row) -> KnownIdentity:
-    scheme, scope, value, customer_id, evidence, since, name, opted_out = row
-    return KnownIdentity(
-        identity=Identity(scheme, scope, value),
-        customer_id=customer_id,
-        evidence=Evidence(evidence),
-        since=instant(since),
-        name=name,
-        opted_out=bool(opted_out),
-    )
-
-
-def _customer(row: Row) -> Customer:
-    return Customer(id=row[0], name=row[1], created_at=instant(row[2]), language=row[3])
+_IDENTITY: Final = listed(IDENTITY)
 
 
 class SqliteCustomers:
@@ -37,46 +20,27 @@ class SqliteCustomers:
         self._sql = sql
 
     async def get(self, customer_id: str) -> Customer | None:
-        row = self._sql.row("SELECT id, name, created_at, language FROM customer WHERE id = ?", (customer_id,))
-        return build(_customer, row)
+        row = self._sql.row(f"SELECT {listed(CUSTOMER)} FROM customer WHERE id = ?", (customer_id,))
+        return build(customer_of, row)
 
     async def find(self, identity: Identity) -> KnownIdentity | None:
         row = self._sql.row(
             f"SELECT {_IDENTITY} FROM identity WHERE scheme = ? AND scope = ? AND value = ?",
             (identity.scheme, identity.scope, identity.value),
         )
-        return build(_known, row)
+        return build(known_of, row)
 
     async def identities(self, customer_id: str) -> list[KnownIdentity]:
         rows = self._sql.rows(
             f"SELECT {_IDENTITY} FROM identity WHERE customer_id = ? ORDER BY since, scheme, scope, value", (customer_id,)
         )
-        return [_known(row) for row in rows]
+        return [known_of(row) for row in rows]
 
     async def put(self, customer: Customer) -> None:
-        self._sql.run(
-            "INSERT INTO customer VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET name = excluded.name, created_at = excluded.created_at, language = excluded.language",
-            (customer.id, customer.name, micros(customer.created_at), customer.language),
-        )
+        self._sql.run(upsert("customer", CUSTOMER, "id"), customer_row(customer))
 
     async def put_identity(self, known: KnownIdentity) -> None:
-        identity = known.identity
-        self._sql.run(
-            "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scheme, scope, value) DO UPDATE SET"
-            " customer_id = excluded.customer_id,"
-            " evidence = excluded.evidence, since = excluded.since, name = excluded.name, opted_out = excluded.opted_out",
-            (
-                identity.scheme,
-                identity.scope,
-                identity.value,
-                known.customer_id,
-                known.evidence.value,
-                micros(known.since),
-                known.name,
-                known.opted_out,
-            ),
-        )
+        self._sql.run(upsert("identity", IDENTITY, "scheme", "scope", "value"), known_row(known))
 
     async def move_identity(self, identity: Identity, to_customer: str) -> None:
         address = (identity.scheme, identity.scope, identity.value)
@@ -101,4 +65,4 @@ class SqliteCustomers:
         )
         if row is None:
             raise NotFound(f"customer {from_customer} was never merged into {to_customer}")
-        return _decode_identities(row[0])
+        return decode_identities(row[0])

@@ -6,86 +6,16 @@ from typing import Final
 
 from connectors.event import Status
 from storage.access import Scope
-from storage.codec import Row, build, decode_parts, decode_reactions, encode, instant, instant_or_none, marks, micros, micros_or_none
+from storage.codec import build, micros
 from storage.errors import Conflict, NotFound
-from storage.record import Author, AuthorKind, Message, MessageKind
+from storage.piece import Piece
+from storage.record import Message
+from storage.rows.history import MESSAGE, PIECE, message_of, message_row, piece_of
+from storage.rows.sql import insert, listed
 from storage.sqlite.connection import Sql
 from storage.sqlite.scope import history_sql
 
-_NAMES: Final = (
-    "pos",
-    "id",
-    "conversation_id",
-    "customer_id",
-    "kind",
-    "author_kind",
-    "author_id",
-    "author_name",
-    "at",
-    "received_at",
-    "channel",
-    "reply_to",
-    "album",
-    "forwarded_from",
-    "edited_at",
-    "deleted",
-    "status",
-    "problem",
-    "possible_duplicate",
-    "reactions",
-    "parts",
-)
-_COLUMNS: Final = ", ".join(f"m.{name}" for name in _NAMES)
-
-
-def _row(message: Message) -> Row:
-    return (
-        message.pos,
-        message.id,
-        message.conversation_id,
-        message.customer_id,
-        message.kind.value,
-        message.author.kind.value,
-        message.author.id,
-        message.author.name,
-        micros(message.at),
-        micros(message.received_at),
-        message.channel,
-        message.reply_to,
-        message.group,
-        message.forwarded_from,
-        micros_or_none(message.edited_at),
-        message.deleted,
-        message.status.value if message.status else "",
-        message.problem,
-        message.possible_duplicate,
-        encode(message.reactions),
-        encode(message.parts),
-    )
-
-
-def _message(row: Row) -> Message:
-    return Message(
-        pos=row[0],
-        id=row[1],
-        conversation_id=row[2],
-        customer_id=row[3],
-        kind=MessageKind(row[4]),
-        author=Author(kind=AuthorKind(row[5]), id=row[6], name=row[7]),
-        at=instant(row[8]),
-        received_at=instant(row[9]),
-        channel=row[10],
-        reply_to=row[11],
-        group=row[12],
-        forwarded_from=row[13],
-        edited_at=instant_or_none(row[14]),
-        deleted=bool(row[15]),
-        status=Status(row[16]) if row[16] else None,
-        problem=row[17],
-        possible_duplicate=bool(row[18]),
-        reactions=decode_reactions(row[19]),
-        parts=decode_parts(row[20]),
-    )
+_COLUMNS: Final = listed(MESSAGE, "m")
 
 
 class SqliteMessages:
@@ -94,14 +24,14 @@ class SqliteMessages:
 
     async def get(self, message_id: str) -> Message | None:
         row = self._sql.row(f"SELECT {_COLUMNS} FROM message m WHERE m.id = ?", (message_id,))
-        return build(_message, row)
+        return build(message_of, row)
 
     async def insert(self, message: Message) -> None:
-        self._sql.run(f"INSERT INTO message ({', '.join(_NAMES)}) VALUES ({marks(_NAMES)})", _row(message))
+        self._sql.run(insert("message", MESSAGE), message_row(message))
 
     async def update(self, message: Message) -> None:
         # Without ``pos``, the first column: where it stands in the stream never changes.
-        if not self._sql.replace_row("message", _NAMES[1:], _row(message)[1:], "id"):
+        if not self._sql.replace_row("message", MESSAGE[1:], message_row(message)[1:], "id"):
             raise NotFound(f"there is no message {message.id}")
 
     async def of_conversation(self, conversation_id: str, after: int, before: int, limit: int) -> list[Message]:
@@ -123,23 +53,37 @@ class SqliteMessages:
             select += " AND m.pos < ?"
             bounds.append(before)
         rows = self._sql.rows(f"{select} ORDER BY m.pos {'ASC' if after else 'DESC'} LIMIT ?", (*values, *bounds, limit))
-        return [_message(row) for row in (rows if after else reversed(rows))]
+        return [message_of(row) for row in (rows if after else reversed(rows))]
 
     async def link(self, channel: str, provider_id: str, message_id: str, part: int) -> None:
         linked = self._sql.run(
-            "INSERT INTO provider_message VALUES (?, ?, ?, ?) ON CONFLICT (channel, provider_id) DO UPDATE SET part = excluded.part"
+            "INSERT INTO provider_message (channel, provider_id, message_id, part) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (channel, provider_id) DO UPDATE SET part = excluded.part"
             " WHERE message_id = excluded.message_id",
             (channel, provider_id, message_id, part),
         )
         if not linked:
             raise Conflict(f"the id {provider_id} of {channel} belongs to another message than {message_id}")
 
+    async def report(self, channel: str, provider_id: str, message_id: str, status: Status, problem: str) -> None:
+        self._sql.run(
+            "UPDATE provider_message SET status = ?, problem = ? WHERE channel = ? AND provider_id = ? AND message_id = ?",
+            (status.value, problem, channel, provider_id, message_id),
+        )
+
+    async def pieces(self, channel: str, message_id: str) -> list[Piece]:
+        rows = self._sql.rows(
+            f"SELECT {listed(PIECE)} FROM provider_message WHERE message_id = ? AND channel = ? ORDER BY part, provider_id",
+            (message_id, channel),
+        )
+        return [piece_of(row) for row in rows]
+
     async def by_provider_id(self, channel: str, provider_id: str) -> Message | None:
         row = self._sql.row(
             f"SELECT {_COLUMNS} FROM provider_message p JOIN message m ON m.id = p.message_id WHERE p.channel = ? AND p.provider_id = ?",
             (channel, provider_id),
         )
-        return build(_message, row)
+        return build(message_of, row)
 
     async def provider_ids(self, channel: str, message_id: str) -> list[str]:
         rows = self._sql.rows(

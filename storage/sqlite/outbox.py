@@ -8,76 +8,22 @@ from msgspec.structs import replace
 
 from connectors.event import Status
 from connectors.identity import PARTITIONS
-from storage.codec import Row, decode_parts, encode, instant, instant_or_none, marks, micros, micros_or_none
+from storage.codec import instant, marks, micros
 from storage.errors import Conflict, NotFound
 from storage.protocol import EVERY_PARTITION
 from storage.record import Attempt, OutboxItem
+from storage.rows.sending import ATTEMPT, ITEM, attempt_of, attempt_row, item_of, item_row
+from storage.rows.sql import insert, listed
 from storage.sqlite.connection import Sql
 
-FINISHED: Final = frozenset({Status.SENT, Status.DELIVERED, Status.READ, Status.FAILED, Status.EXPIRED})
-_NAMES: Final = (
-    "message_id",
-    "conversation_id",
-    "channel",
-    "thread",
-    "reply_to",
-    "status",
-    "finished",
-    "attempts",
-    "unknowns",
-    "part_from",
-    "next_at",
-    "expires_at",
-    "accepted_at",
-    "parts",
-    "partition",
-)
-_COLUMNS: Final = ", ".join(f"o.{name}" for name in _NAMES)
-#: The oldest unfinished item of its conversation, and nothing of the conversation is on its way.
+_COLUMNS: Final = listed(ITEM, "o")
+#: The first in turn of the unfinished items of its conversation, and nothing of the conversation is on its way.
 _NEXT_OF_CONVERSATION: Final = """
     o.finished = 0 AND o.status != 'sending' AND NOT EXISTS (
         SELECT 1 FROM outbox p
-        WHERE p.conversation_id = o.conversation_id AND p.finished = 0 AND (p.seq < o.seq OR p.status = 'sending'))
+        WHERE p.conversation_id = o.conversation_id AND p.finished = 0
+          AND (p.status = 'sending' OR p.priority < o.priority OR (p.priority = o.priority AND p.seq < o.seq)))
 """
-
-
-def _row(item: OutboxItem) -> Row:
-    return (
-        item.message_id,
-        item.conversation_id,
-        item.channel,
-        item.thread,
-        item.reply_to,
-        item.status.value,
-        item.status in FINISHED,
-        item.attempts,
-        item.unknowns,
-        item.part_from,
-        micros(item.next_at),
-        micros(item.expires_at),
-        micros(item.accepted_at),
-        encode(item.parts),
-        item.partition,
-    )
-
-
-def _item(row: Row) -> OutboxItem:
-    return OutboxItem(
-        message_id=row[0],
-        conversation_id=row[1],
-        channel=row[2],
-        thread=row[3],
-        reply_to=row[4],
-        status=Status(row[5]),
-        attempts=row[7],
-        unknowns=row[8],
-        part_from=row[9],
-        next_at=instant(row[10]),
-        expires_at=instant(row[11]),
-        accepted_at=instant(row[12]),
-        parts=decode_parts(row[13]),
-        partition=row[14],
-    )
 
 
 def _not_paused(paused: Collection[str]) -> str:
@@ -98,10 +44,10 @@ class SqliteOutbox:
         self._sql = sql
 
     def _all(self, rest: str, values: Sequence[str | int]) -> list[OutboxItem]:
-        return [_item(row) for row in self._sql.rows(f"SELECT {_COLUMNS} FROM outbox o {rest}", values)]
+        return [item_of(row) for row in self._sql.rows(f"SELECT {_COLUMNS} FROM outbox o {rest}", values)]
 
     async def put(self, item: OutboxItem) -> None:
-        self._sql.run(f"INSERT INTO outbox ({', '.join(_NAMES)}) VALUES ({marks(_NAMES)})", _row(item))
+        self._sql.run(insert("outbox", ITEM), item_row(item))
 
     async def get(self, message_id: str) -> OutboxItem | None:
         return next(iter(self._all("WHERE o.message_id = ?", (message_id,))), None)
@@ -112,8 +58,8 @@ class SqliteOutbox:
         time = micros(now)
         # The plus signs here and below keep SQLite from choosing an index that would walk through more than what is due.
         due = self._all(
-            f"WHERE o.next_at <= ? AND +o.expires_at > ? AND {_not_paused(paused)} AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
-            " ORDER BY o.seq LIMIT ?",
+            f"WHERE +o.next_at <= ? AND +o.expires_at > ? AND {_not_paused(paused)} AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
+            " ORDER BY o.priority, o.seq LIMIT ?",
             (time, time, *paused, *_values(partitions), limit),
         )
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
@@ -124,10 +70,10 @@ class SqliteOutbox:
         return claimed
 
     async def update(self, item: OutboxItem) -> None:
-        row = _row(item)
+        row = item_row(item)
         try:
             changed = self._sql.run(
-                f"UPDATE outbox SET {', '.join(f'{name} = ?' for name in _NAMES[1:])} WHERE message_id = ?", (*row[1:], row[0])
+                f"UPDATE outbox SET {', '.join(f'{name} = ?' for name in ITEM[1:])} WHERE message_id = ?", (*row[1:], row[0])
             )
         except Conflict as error:
             raise Conflict(f"another reply of conversation {item.conversation_id} is already on its way") from error.__cause__
@@ -159,33 +105,11 @@ class SqliteOutbox:
     async def finish_attempt(self, attempt: Attempt) -> None:
         changed = self._sql.run(
             "UPDATE attempt SET started_at = ?, finished_at = ?, outcome = ?, code = ?, detail = ? WHERE message_id = ? AND number = ?",
-            (
-                micros(attempt.started_at),
-                micros_or_none(attempt.finished_at),
-                attempt.outcome,
-                attempt.code,
-                attempt.detail,
-                attempt.message_id,
-                attempt.number,
-            ),
+            attempt_row(attempt),
         )
         if not changed:
             raise NotFound(f"attempt {attempt.number} of reply {attempt.message_id} was never begun")
 
     async def attempts(self, message_id: str) -> list[Attempt]:
-        rows = self._sql.rows(
-            "SELECT message_id, number, started_at, finished_at, outcome, code, detail FROM attempt WHERE message_id = ? ORDER BY number",
-            (message_id,),
-        )
-        return [
-            Attempt(
-                message_id=row[0],
-                number=row[1],
-                started_at=instant(row[2]),
-                finished_at=instant_or_none(row[3]),
-                outcome=row[4],
-                code=row[5],
-                detail=row[6],
-            )
-            for row in rows
-        ]
+        rows = self._sql.rows(f"SELECT {listed(ATTEMPT)} FROM attempt WHERE message_id = ? ORDER BY number", (message_id,))
+        return [attempt_of(row) for row in rows]

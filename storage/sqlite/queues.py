@@ -2,18 +2,16 @@
 
 from typing import Final
 
-from storage.codec import Row, build, decode_candidates, encode, instant, micros
+from storage.codec import build
 from storage.errors import Conflict
 from storage.record import AgentLoad, Decision, Queue
-from storage.sqlite.agents import AGENT, agent_of
+from storage.rows.people import AGENT, DECISION, QUEUE, agent_of, decision_of, decision_row, queue_of, queue_row
+from storage.rows.sql import insert, listed, upsert
 from storage.sqlite.connection import Sql
 
-_SELECT: Final = "SELECT id, name, created_at, is_default FROM queue"
+_SELECT: Final = f"SELECT {listed(QUEUE)} FROM queue"
+_AGENT: Final = listed(AGENT, "agent")
 _OPEN: Final = "(SELECT count(*) FROM conversation WHERE assignee_id = agent.id AND state = 'open')"
-
-
-def _queue(row: Row) -> Queue:
-    return Queue(id=row[0], name=row[1], created_at=instant(row[2]), is_default=bool(row[3]))
 
 
 class SqliteQueues:
@@ -22,17 +20,17 @@ class SqliteQueues:
 
     async def get(self, queue_id: str) -> Queue | None:
         row = self._sql.row(f"{_SELECT} WHERE id = ?", (queue_id,))
-        return build(_queue, row)
+        return build(queue_of, row)
 
     async def by_name(self, name: str) -> Queue | None:
         row = self._sql.row(f"{_SELECT} WHERE name = ?", (name,))
-        return build(_queue, row)
+        return build(queue_of, row)
 
     async def default(self) -> Queue:
-        return _queue(self._sql.rows(f"{_SELECT} WHERE is_default = 1")[0])
+        return queue_of(self._sql.rows(f"{_SELECT} WHERE is_default = 1")[0])
 
     async def all(self) -> list[Queue]:
-        return [_queue(row) for row in self._sql.rows(f"{_SELECT} ORDER BY created_at, id")]
+        return [queue_of(row) for row in self._sql.rows(f"{_SELECT} ORDER BY created_at, id")]
 
     async def put(self, queue: Queue) -> None:
         with self._sql.savepoint():
@@ -40,15 +38,11 @@ class SqliteQueues:
                 self._sql.run("UPDATE queue SET is_default = 0 WHERE is_default = 1 AND id != ?", (queue.id,))
             elif self._sql.row("SELECT 1 FROM queue WHERE id = ? AND is_default = 1", (queue.id,)):
                 raise Conflict(f"{queue.name} is the default queue: make another one the default instead")
-            self._sql.run(
-                "INSERT INTO queue VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                " SET name = excluded.name, created_at = excluded.created_at, is_default = excluded.is_default",
-                (queue.id, queue.name, micros(queue.created_at), queue.is_default),
-            )
+            self._sql.run(upsert("queue", QUEUE, "id"), queue_row(queue))
 
     async def members(self, queue_id: str) -> list[AgentLoad]:
         rows = self._sql.rows(
-            f"SELECT {AGENT}, {_OPEN} FROM member JOIN agent ON agent.id = member.agent_id WHERE member.queue_id = ? ORDER BY agent.id",
+            f"SELECT {_AGENT}, {_OPEN} FROM member JOIN agent ON agent.id = member.agent_id WHERE member.queue_id = ? ORDER BY agent.id",
             (queue_id,),
         )
         return [AgentLoad(agent=agent_of(row[:-1]), open_count=row[-1]) for row in rows]
@@ -63,34 +57,10 @@ class SqliteQueues:
         self._sql.run("DELETE FROM member WHERE queue_id = ? AND agent_id = ?", (queue_id, agent_id))
 
     async def add_decision(self, decision: Decision) -> None:
-        self._sql.run(
-            "INSERT INTO decision (conversation_id, queue_id, at, outcome, agent_id, reason, candidates) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                decision.conversation_id,
-                decision.queue_id,
-                micros(decision.at),
-                decision.outcome,
-                decision.agent_id,
-                decision.reason,
-                encode(decision.candidates),
-            ),
-        )
+        self._sql.run(insert("decision", DECISION), decision_row(decision))
 
     async def decisions(self, conversation_id: str, limit: int) -> list[Decision]:
         rows = self._sql.rows(
-            "SELECT conversation_id, queue_id, at, outcome, agent_id, reason, candidates FROM decision"
-            " WHERE conversation_id = ? ORDER BY id DESC LIMIT ?",
-            (conversation_id, limit),
+            f"SELECT {listed(DECISION)} FROM decision WHERE conversation_id = ? ORDER BY id DESC LIMIT ?", (conversation_id, limit)
         )
-        return [
-            Decision(
-                conversation_id=row[0],
-                queue_id=row[1],
-                at=instant(row[2]),
-                outcome=row[3],
-                agent_id=row[4],
-                reason=row[5],
-                candidates=decode_candidates(row[6]),
-            )
-            for row in rows
-        ]
+        return [decision_of(row) for row in rows]

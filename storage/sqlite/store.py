@@ -53,6 +53,10 @@ class SqliteStore:
         result: T = await self._write(lambda transaction: run_at_once(work, transaction))
         return result
 
+    async def aside(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        # There is one writer, and a commit is shared by whoever waits for it.
+        return await self.transact(work)
+
     async def view(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         result: T = await self._view(lambda transaction: run_at_once(work, transaction))
         return result

@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
-from storage.codec import Row, decode_names, encode, instant, marks, micros
+from storage.codec import Row, marks
 from storage.dedup import dedup_hash, next_hash
 from storage.errors import StorageError, Superseded
 from storage.protocol import WHOLE
 from storage.record import Appended, Duplicate, Entry, Recorded
+from storage.rows.sql import listed
+from storage.rows.stream import EVENT, QUARANTINED, event_row, recorded_of
 from storage.sqlite.connection import Sql
 
-QUARANTINED: Final = "payload.quarantined"
-_EVENT: Final = "pos, prev_pos, partition, at, type, channel, key, conversation, queues, agent, identity, data, raw"
-_EVENT_MARKS: Final = f"({marks(range(13))})"
+_EVENT: Final = listed(EVENT)
+_EVENT_MARKS: Final = f"({marks(EVENT)})"
 #: Rows per statement. A few fixed sizes, so that the driver's cache of prepared statements always hits.
 _CHUNKS: Final = (64, 16, 4, 1)
 
@@ -110,7 +111,7 @@ def _rows(heads: Heads, entries: Sequence[Entry], duplicates: dict[int, int]) ->
     for index, entry in enumerate(entries):
         if index not in duplicates:
             pos += 1
-            rows.append(_event_row(pos, before.get(entry.partition) or heads.partitions.get(entry.partition, 0), entry))
+            rows.append(event_row(pos, before.get(entry.partition) or heads.partitions.get(entry.partition, 0), entry))
             before[entry.partition] = pos
     return rows
 
@@ -137,42 +138,6 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         while len(items) - start >= size:
             yield items[start : start + size]
             start += size
-
-
-def _event_row(pos: int, before: int, entry: Entry) -> Row:
-    return (
-        pos,
-        before,
-        entry.partition,
-        micros(entry.at),
-        entry.type,
-        entry.channel,
-        entry.key,
-        entry.conversation,
-        encode(entry.queues).decode() if entry.queues else "",
-        entry.agent,
-        entry.identity,
-        entry.data,
-        entry.raw,
-    )
-
-
-def _recorded(row: Row) -> Recorded:
-    pos, prev_pos, partition, at, type_, channel, key, conversation, queues, agent, identity, data, raw = row
-    entry = Entry(
-        type=type_,
-        data=data,
-        partition=partition,
-        at=instant(at),
-        channel=channel,
-        key=key,
-        raw=raw,
-        conversation=conversation,
-        queues=decode_names(queues) if queues else (),
-        agent=agent,
-        identity=identity,
-    )
-    return Recorded(pos=pos, prev_pos=prev_pos, entry=entry)
 
 
 class SqliteStream:
@@ -229,9 +194,19 @@ class SqliteStream:
             return int(self._sql.rows("SELECT count(*) FROM event WHERE type = ? AND channel = ?", (type_, channel))[0][0])
         return int(self._sql.rows("SELECT count(*) FROM event WHERE type = ?", (type_,))[0][0])
 
+    async def by_key(self, channel: str, key: str) -> Recorded | None:
+        number = dedup_hash(channel, key)
+        # The hash may be another key's: then ours is at the next free place.
+        while (row := self._sql.row("SELECT pos FROM dedup WHERE hash = ?", (number,))) is not None:
+            found = recorded_of(self._sql.rows(f"SELECT {_EVENT} FROM event WHERE pos = ?", (row[0],))[0])
+            if (found.entry.channel, found.entry.key) == (channel, key):
+                return found
+            number = next_hash(number)
+        return None
+
     async def quarantined(self, after: int, limit: int) -> list[Recorded]:
         sql = f"SELECT {_EVENT} FROM event WHERE pos IN (SELECT pos FROM quarantine WHERE pos > ? ORDER BY pos LIMIT ?) ORDER BY pos"
-        return [_recorded(row) for row in self._sql.rows(sql, (after, limit))]
+        return [recorded_of(row) for row in self._sql.rows(sql, (after, limit))]
 
     async def quarantine_counts(self) -> dict[str, int]:
         return dict(self._sql.rows("SELECT channel, count(*) FROM quarantine JOIN event USING (pos) GROUP BY channel"))
@@ -251,4 +226,4 @@ def read(sql: Sql, partition: int, after: int, limit: int) -> list[Recorded]:
             " ORDER BY pos LIMIT ?",
             (after, partition, partition, limit),
         )
-    return [_recorded(row) for row in rows]
+    return [recorded_of(row) for row in rows]

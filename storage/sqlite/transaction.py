@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from storage.errors import StorageError
 from storage.protocol import Transaction
 from storage.sqlite.agents import SqliteAgents
+from storage.sqlite.channel_log import SqliteChannelLog
 from storage.sqlite.connection import Sql
 from storage.sqlite.conversations import SqliteConversations
 from storage.sqlite.customers import SqliteCustomers
@@ -16,6 +16,7 @@ from storage.sqlite.queues import SqliteQueues
 from storage.sqlite.requests import SqliteRequests
 from storage.sqlite.settings import SqliteSettings
 from storage.sqlite.stream import Heads, SqliteStream
+from storage.steps import refusal_to_wait
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class SqliteTransaction:
         self.files = SqliteFiles(sql)
         self.requests = SqliteRequests(sql)
         self.settings = SqliteSettings(sql)
+        self.channel_log = SqliteChannelLog(sql)
 
 
 def run_at_once(work: Callable[[Transaction], Awaitable[T]], transaction: Transaction) -> T:
@@ -45,10 +47,4 @@ def run_at_once(work: Callable[[Transaction], Awaitable[T]], transaction: Transa
     except StopIteration as end:
         result: T = end.value
         return result
-    try:
-        steps.close()
-    except RuntimeError as error:
-        raise StorageError(
-            "a transaction may await nothing but its transaction, and this one goes on waiting when it is stopped"
-        ) from error
-    raise StorageError("a transaction may await nothing but its transaction: fetch what it needs before it begins")
+    raise refusal_to_wait(steps)

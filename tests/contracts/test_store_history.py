@@ -8,6 +8,7 @@ from connectors.event import Status
 from connectors.identity import Evidence, Identity
 from storage.access import Scope
 from storage.errors import Conflict, NotFound, StorageError
+from storage.piece import Piece
 from storage.protocol import Store, Transaction
 from storage.record import Conversation, Message, MessageKind, State
 from tests.support.rows import ADA, ALL, BEN, NOW, after, conversation, customer, known, message, one_conversation
@@ -72,13 +73,14 @@ async def test_a_conversation_comes_back_whole(store: Store) -> None:
         last_inbound_pos=8,
         seen_pos=7,
         customer_seen_pos=6,
+        last_private_at=after(-3),
     )
 
     async def work(tx: Transaction) -> None:
         await tx.customers.put(customer())
         await tx.conversations.insert(whole)
         assert await tx.conversations.get("cnv_7", ALL) == whole
-        changed = replace(whole, state=State.OPEN, snoozed_until=None, waiting_since=None, thread="43", preview="", last_pos=10)
+        changed = replace(whole, state=State.OPEN, snoozed_until=None, waiting_since=None, thread="43", last_pos=10, last_private_at=None)
         await tx.conversations.update(changed)
         assert await tx.conversations.get("cnv_7", ALL) == changed
         with pytest.raises(NotFound):
@@ -196,13 +198,17 @@ async def test_a_message_comes_back_whole(store: Store) -> None:
         status=Status.QUEUED,
         problem="none",
         possible_duplicate=True,
+        public=True,
+        automatic=True,
+        pieces=3,
+        sent_at=after(3),
     )
 
     async def work(tx: Transaction) -> None:
         await one_conversation(tx)
         await tx.messages.insert(whole)
         assert await tx.messages.get("msg_5") == whole
-        changed = replace(whole, status=Status.SENT, deleted=False, edited_at=None, reactions={}, parts=(Text(text=""),))
+        changed = replace(whole, status=Status.SENT, deleted=False, edited_at=None, sent_at=None, reactions={}, parts=(Text(text=""),))
         await tx.messages.update(changed)
         assert await tx.messages.get("msg_5") == changed
         await tx.messages.update(replace(changed, pos=99))
@@ -262,6 +268,30 @@ async def test_ids_of_the_provider(store: Store) -> None:
         assert await tx.messages.by_provider_id("sms", "p2") is None
         with pytest.raises(Conflict, match="another message"):
             await tx.messages.link("tg", "p1", "msg_2", 0)
+
+    await store.transact(work)
+
+
+async def test_what_a_message_is_at_the_provider(store: Store) -> None:
+    async def work(tx: Transaction) -> None:
+        await one_conversation(tx)
+        for pos in (1, 2):
+            await tx.messages.insert(message(pos, kind=MessageKind.OUTBOUND))
+        assert await tx.messages.pieces("tg", "msg_1") == []
+        await tx.messages.link("tg", "p2", "msg_1", 1)
+        await tx.messages.link("tg", "p1", "msg_1", 0)
+        await tx.messages.link("tg", "twice", "msg_1", -1)
+        await tx.messages.link("", "command:1", "msg_1", 0)
+        await tx.messages.report("tg", "p2", "msg_1", Status.FAILED, "131026 not there")
+        await tx.messages.report("tg", "p1", "msg_1", Status.READ, "")
+        await tx.messages.report("tg", "p1", "msg_2", Status.FAILED, "another message's")
+        await tx.messages.report("sms", "p1", "msg_1", Status.FAILED, "another channel's")
+        await tx.messages.link("tg", "p2", "msg_1", 2)  # its sender knows better where it belongs, and what was reported stays
+        assert await tx.messages.pieces("tg", "msg_1") == [
+            Piece(part=-1, provider_id="twice"),
+            Piece(part=0, provider_id="p1", status=Status.READ),
+            Piece(part=2, provider_id="p2", status=Status.FAILED, problem="131026 not there"),
+        ]
 
     await store.transact(work)
 

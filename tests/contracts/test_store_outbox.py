@@ -9,7 +9,7 @@ from connectors.content import Text
 from connectors.event import Status
 from storage.errors import Conflict, NotFound
 from storage.protocol import Store, Transaction
-from storage.record import Attempt, OutboxItem
+from storage.record import Attempt, OutboxItem, Priority
 from tests.support.rows import NOW, after, item
 
 replace = msgspec.structs.replace
@@ -42,6 +42,9 @@ async def test_an_item_comes_back_whole(store: Store) -> None:
     await _put(store, whole)
     assert await store.view(lambda tx: tx.outbox.get("msg_1")) == whole
     assert await store.view(lambda tx: tx.outbox.get("msg_2")) is None
+    channels = item(3, public=True, priority=Priority.BULK, automatic=True, author="Eve", window_from=after(-9))
+    await _put(store, channels)
+    assert await store.view(lambda tx: tx.outbox.get("msg_3")) == channels
     with pytest.raises(Conflict):
         await _put(store, whole)
     with pytest.raises(NotFound):
@@ -57,6 +60,29 @@ async def test_replies_of_a_conversation_go_one_by_one_in_order(store: Store) ->
     await _update(store, 1, status=Status.FAILED)
     await _update(store, 2, status=Status.SENT)
     assert await _claim(store) == []
+
+
+async def test_what_was_written_for_many_waits_for_every_agent(store: Store) -> None:
+    bulk = [item(number, conversation_id=f"cnv_{number}", priority=Priority.BULK) for number in (1, 2, 3)]
+    await _put(store, *bulk, item(4, conversation_id="cnv_4"), item(5, conversation_id="cnv_5"))
+    assert await _claim(store, limit=3) == ["msg_4", "msg_5", "msg_1"]
+    assert await _claim(store) == ["msg_2", "msg_3"]
+
+
+async def test_an_agents_reply_overtakes_what_a_machine_wrote_in_the_same_conversation(store: Store) -> None:
+    await _put(store, item(1, priority=Priority.BULK), item(2, priority=Priority.BULK), item(3), item(4))
+    assert await _claim(store) == ["msg_3"]
+    assert await _claim(store) == []  # one at a time, all the same
+    await _update(store, 3, status=Status.RETRY, next_at=after(60))
+    assert await _claim(store) == []
+    assert await store.view(lambda tx: tx.outbox.next_due(_NONE)) == after(60)
+    await _update(store, 3, status=Status.SENT)
+    assert await _claim(store) == ["msg_4"]
+    await _update(store, 4, status=Status.SENT)
+    assert await _claim(store) == ["msg_1"]
+    await _update(store, 1, status=Status.RETRY, next_at=after(60))
+    await _put(store, item(5))
+    assert await _claim(store) == ["msg_5"]
 
 
 async def test_only_the_owner_of_a_partition_sends(store: Store) -> None:

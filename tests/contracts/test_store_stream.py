@@ -55,6 +55,15 @@ async def test_duplicates_within_one_batch(store: Store) -> None:
     assert [event.entry.key for event in await _all(store)] == ["a", "b", "", "c", "d"]
 
 
+async def test_an_event_is_found_by_its_key(store: Store) -> None:
+    await store.append([entry("a", raw=b"raw a"), entry("a", channel="sms", raw=b"other"), entry()])
+    found = await store.view(lambda tx: tx.stream.by_key("tg", "a"))
+    assert found is not None
+    assert (found.pos, found.entry.raw) == (1, b"raw a")
+    assert await store.view(lambda tx: tx.stream.by_key("tg", "b")) is None
+    assert await store.view(lambda tx: tx.stream.by_key("webchat", "a")) is None
+
+
 async def test_the_same_key_on_another_channel_is_another_event(store: Store) -> None:
     assert await store.append([entry("a"), entry("a", channel="sms"), entry("ga", channel="t")]) == [Appended(1), Appended(2), Appended(3)]
 

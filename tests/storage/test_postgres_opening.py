@@ -9,8 +9,9 @@ import pytest
 
 from storage import migrate_store, open_store
 from storage.errors import SchemaError, StorageError, Unavailable
-from storage.migrate import Migration, pending
+from storage.migrate import Migration, load_migrations, pending
 from storage.postgres.connection import parse_url
+from storage.postgres.schema import MIGRATIONS
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database, own_server, run_sql
 from tests.support.rows import entry
 
@@ -49,7 +50,7 @@ async def test_an_empty_database_is_set_up_once_by_many_at_once(empty: str) -> N
 async def test_an_old_database_is_refused_where_nothing_may_change(empty: str) -> None:
     with pytest.raises(SchemaError, match="sportello migrate"):
         await open_store(empty, migrate=False)
-    assert await migrate_store(empty) == ["0001_first"]
+    assert await migrate_store(empty) == [step.name for step in load_migrations(MIGRATIONS)]
     await (await open_store(empty, migrate=False)).close()
 
 
@@ -61,11 +62,12 @@ async def test_a_database_of_another_program_is_refused(empty: str) -> None:
 
 
 async def test_a_newer_database_is_refused_unless_it_says_that_we_may(url: str) -> None:
-    await run_sql(url, "INSERT INTO schema_version VALUES (2, '0002_later', 0, 1)")
+    newest = load_migrations(MIGRATIONS)[-1].version
+    await run_sql(url, f"INSERT INTO schema_version VALUES ({newest + 1}, 'later', 0, {newest})")  # noqa: S608 - numbers
     store = await open_store(url)
     await store.append([entry("a")])
     await store.close()
-    await run_sql(url, "UPDATE schema_version SET compatible_with = 2 WHERE version = 2")
+    await run_sql(url, f"UPDATE schema_version SET compatible_with = version WHERE version = {newest + 1}")  # noqa: S608 - a number
     with pytest.raises(SchemaError, match="newer"):
         await open_store(url)
 
