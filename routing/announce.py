@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from connectors.identity import Identity, partition_of
-from storage.access import EVERY_QUEUE
+from storage.access import EVERY_QUEUE, SUPERVISORS_ONLY
+from storage.interaction import Health
 from storage.record import Agent, Conversation, Customer, Decision, Entry, KnownIdentity, Message, MessageKind, Queue
 
 #: Audience of what every agent may know.
@@ -70,6 +71,12 @@ def member_event(queue_id: str, agent_id: str, at: datetime, *, member: bool) ->
     """``queue.member_added`` and ``queue.member_removed``: ``{queue_id, agent_id}``."""
     type_ = "queue.member_added" if member else "queue.member_removed"
     return _plain(type_, {"queue_id": queue_id, "agent_id": agent_id}, at, ALL_AGENTS, agent=agent_id)
+
+
+def health_event(channel_id: str, health: Health, changed: Sequence[str], at: datetime) -> Entry:
+    """``channel.health_changed``: ``{channel_id, health, changed}``, the last being the components whose state is another one."""
+    data = {"channel_id": channel_id, "health": health, "changed": changed}
+    return _plain("channel.health_changed", data, at, (SUPERVISORS_ONLY,))
 
 
 def failure_event(pos: int, why: str, partition_: int, at: datetime) -> Entry:

@@ -104,7 +104,8 @@ class Applier:
         message = structs.replace(one.message, pos=pos)
         conversation = self._current(one.conversation)
         if message.kind is not MessageKind.ACTIVITY:
-            inbound = pos if message.kind is MessageKind.INBOUND else conversation.last_inbound_pos
+            written = message.kind is MessageKind.INBOUND and not message.automatic
+            inbound = pos if written else conversation.last_inbound_pos
             conversation = structs.replace(conversation, last_pos=pos, last_inbound_pos=inbound)
             await self._tx.conversations.update(conversation)
         await self._tx.messages.insert(message)
@@ -148,6 +149,11 @@ class Applier:
             self._parked = await self._tx.messages.any_parked()
         if self._parked:
             self.done.revived += [(channel, data) for data in await self._tx.messages.unpark(channel, provider_id)]
+
+    async def _report(self, one: effect.ReportPiece) -> None:
+        piece = one.piece
+        assert piece.status is not None
+        await self._tx.messages.report(one.channel, piece.provider_id, one.message_id, piece.status, piece.problem)
 
     async def _park(self, one: effect.ParkEvent) -> None:
         await self._tx.messages.park(one.channel, one.provider_id, one.data, one.at)
@@ -219,6 +225,9 @@ class Applier:
             await self._tx.outbox.finish_attempt(one.attempt)
         self.done.outbox = True
 
+    async def _note_attempt(self, one: effect.NoteAttempt) -> None:
+        await self._tx.outbox.finish_attempt(one.attempt)
+
     async def _redirect(self, one: effect.RedirectOutbox) -> None:
         await self._tx.outbox.redirect(one.channel, one.old_thread, one.new_thread)
 
@@ -287,6 +296,7 @@ class Applier:
         effect.AddMessage: _add_message,
         effect.ChangeMessage: _change_message,
         effect.LinkProvider: _link,
+        effect.ReportPiece: _report,
         effect.ParkEvent: _park,
         effect.RememberCommand: _remember,
         effect.PutCustomer: _put_customer,
@@ -294,6 +304,7 @@ class Applier:
         effect.IdentityChanged: _identity_changed,
         effect.MoveIdentities: _move_identities,
         effect.UpdateOutbox: _update_outbox,
+        effect.NoteAttempt: _note_attempt,
         effect.RedirectOutbox: _redirect,
         effect.PutMediaJob: _put_media_job,
         effect.RemoveMediaJob: _remove_media_job,

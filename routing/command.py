@@ -9,11 +9,11 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from connectors.content import AnyPart
-from connectors.contract import Outcome
+from connectors.contract import Outcome, Sent
 from connectors.identity import Identity
 from storage.access import Scope
 from storage.protocol import EVERY_PARTITION
-from storage.record import Attempt, Presence, Role, StoredFile
+from storage.record import Attempt, Presence, Priority, Role, StoredFile
 
 
 class Actor(Struct, frozen=True, kw_only=True):
@@ -50,6 +50,14 @@ class Reply(ConversationCommand, frozen=True, kw_only=True):
     reply_to: str = ""
     #: Refuse with Stale if a message newer than this has arrived from the shopper; None does not look.
     if_last_pos: int | None = None
+    #: Where everybody can read it: below the public message that ``reply_to`` names.
+    public: bool = False
+    #: A machine wrote it: it takes no conversation over, and nobody counts as answered by it.
+    automatic: bool = False
+    #: None: ``BULK`` for what is automatic, else ``AGENT``.
+    priority: Priority | None = None
+    #: How many messages it is at the provider, if that is known beforehand: then reports count even if they overtake the provider's answer.
+    pieces: int = 0
 
 
 class Note(ConversationCommand, frozen=True, kw_only=True):
@@ -154,14 +162,35 @@ class UnmergeCustomers(Command, frozen=True, kw_only=True):
 # --- the gateway's workers ---------------------------------------------------------------------------------------------
 
 
+class KeepProgress(Command, frozen=True, kw_only=True):
+    """What an attempt under way has sent so far, before it goes on: a crash from then on costs nobody a second copy. Result: None."""
+
+    message_id: str
+    #: Number of the attempt.
+    number: int
+    #: One per call made, in the order of parts.
+    outcomes: tuple[Sent, ...]
+    calls: int
+    #: As for :class:`FinishAttempt`.
+    first: int | None = None
+    certain: bool = False
+
+
 class FinishAttempt(Command, frozen=True, kw_only=True):
-    """What came of one try. ``outcomes`` has one entry per call made, in the order of parts, the last may be a Failure. Result: None."""
+    """What came of one try. ``outcomes`` has one entry per call made, in the order of parts, the last may be a Failure. Result: None.
+
+    What was found at the provider, of an attempt before this one, is an outcome of this one: a Sent.
+    """
 
     message_id: str
     attempt: Attempt
     outcomes: tuple[Outcome, ...]
-    #: How many calls the whole message takes.
+    #: How many calls the whole message takes; 0: whoever knew it is gone.
     calls: int
+    #: The part that the first outcome is about; None: the item's ``part_from``. What was kept already counts once.
+    first: int | None = None
+    #: Nobody knew what came of an attempt before, and that doubt is gone.
+    certain: bool = False
 
 
 class ExpireReplies(Command, frozen=True, kw_only=True):
@@ -220,6 +249,7 @@ AnyCommand = (
     | SetMember
     | MergeCustomers
     | UnmergeCustomers
+    | KeepProgress
     | FinishAttempt
     | ExpireReplies
     | CrashedAttempts

@@ -49,33 +49,31 @@ class Progress(Struct, frozen=True, kw_only=True):
     item: OutboxItem
     #: What the agent reads; empty when all is well.
     problem: str
-    #: May the shopper get it twice?
-    possible_duplicate: bool
     opted_out: bool = False
     moved_to: str = ""
-    #: Provider ids of the parts that were taken, with their indexes.
-    sent: tuple[tuple[str, int], ...] = ()
 
 
 def progress(item: OutboxItem, outcomes: tuple[Outcome, ...], calls: int, rules: Rules, now: datetime) -> Progress:
-    """What an attempt with these ``outcomes`` (in the order of calls, from ``item.part_from``; ``calls`` in all) means for the reply."""
-    taken = tuple((one.provider_id, item.part_from + index) for index, one in enumerate(outcomes) if isinstance(one, Sent))
-    item = structs.replace(item, part_from=item.part_from + len(taken))
+    """What an attempt with these ``outcomes`` (in the order of calls, from ``item.part_from``; ``calls`` in all, 0: unknown) means."""
+    item = structs.replace(item, part_from=item.part_from + sum(isinstance(one, Sent) for one in outcomes))
     failure = next((one for one in outcomes if isinstance(one, Failure)), None)
-    if failure is None and item.part_from >= calls:
-        return Progress(item=structs.replace(item, status=Status.SENT), problem="", possible_duplicate=False, sent=taken)
+    if failure is None and calls and item.part_from >= calls:
+        return Progress(item=structs.replace(item, status=Status.SENT), problem="")
     if failure is None:
         failure = Failure(kind=FailureKind.TRANSIENT, detail="the sending was interrupted between two parts")
-    problem = " ".join(text for text in (HANDLING[failure.kind].agent_text, failure.code, failure.detail) if text)
-    unknown = failure.kind is FailureKind.UNKNOWN
     return Progress(
         item=_next(item, failure, rules, now),
-        problem=problem,
-        possible_duplicate=unknown,
+        problem=explain(failure.kind, failure.code, failure.detail, rules.channel(item.channel).sends),
         opted_out=failure.kind is FailureKind.OPTED_OUT,
         moved_to=failure.moved_to if failure.kind is FailureKind.MOVED else "",
-        sent=taken,
     )
+
+
+def explain(kind: FailureKind | None, code: str, detail: str, sends: frozenset[str]) -> str:
+    """A failure in words for the agent, what they can do included, with the provider's own words after it."""
+    told = HANDLING[kind].agent_text if kind is not None else ""
+    remedy = "Send a template." if kind is FailureKind.WINDOW and "template" in sends else ""
+    return " ".join(text for text in (told, remedy, code, detail) if text)
 
 
 def _next(item: OutboxItem, failure: Failure, rules: Rules, now: datetime) -> OutboxItem:

@@ -26,11 +26,12 @@ from routing.command import (
 from routing.effect import AddMessage, ChangeConversation, Effect, Rebalance, RememberCommand
 from routing.errors import Forbidden, Invalid, NotNow, Stale, Unknown
 from routing.line import activity, preview
-from routing.rules import Rules
+from routing.rules import ChannelRules, Rules
 from routing.snapshot import Snapshot
 from routing.state import Move, after, back_to_queue
+from routing.window import closed, kinds_of
 from storage.ids import derive_id
-from storage.record import AT_ONCE, Author, AuthorKind, Conversation, Message, MessageKind, OutboxItem, Role, State
+from storage.record import AT_ONCE, Author, AuthorKind, Conversation, Message, MessageKind, OutboxItem, Priority, Role, State
 
 
 def decide(command: ConversationCommand, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
@@ -67,17 +68,36 @@ def decide(command: ConversationCommand, snapshot: Snapshot, rules: Rules, now: 
 def _reply(command: Reply, conversation: Conversation, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
     _may_work(command.actor, conversation)
     _check_parts(command, rules.channel(conversation.channel).sends)
+    _check_public(command, snapshot, rules.channel(conversation.channel))
     if conversation.state is State.RESOLVED:
         raise NotNow("resolved", "The conversation is resolved; reopen it first.")
     if command.if_last_pos is not None and conversation.last_inbound_pos > command.if_last_pos:
         raise Stale("stale", f"The shopper has written since (pos {conversation.last_inbound_pos}); look first, then send again.")
     if snapshot.known is not None and snapshot.known.opted_out:
         raise NotNow("opted_out", "This person does not want messages from us on this channel; wait until they write.")
-    message = _message(command, conversation, MessageKind.OUTBOUND, now)
-    message = structs.replace(message, status=Status.QUEUED, reply_to=snapshot.quoted.id if snapshot.quoted else "")
-    effects, taken = _taken_by_writer(command.actor, conversation)
-    answered = structs.replace(taken, waiting_since=None, preview=preview(command.parts), updated_at=now)
-    item = OutboxItem(
+    _check_window(command, conversation, snapshot, rules.channel(conversation.channel), now)
+    message = structs.replace(
+        _message(command, conversation, MessageKind.OUTBOUND, now),
+        status=Status.QUEUED,
+        reply_to=snapshot.quoted.id if snapshot.quoted else "",
+        public=command.public,
+        automatic=command.automatic,
+        pieces=command.pieces,
+    )
+    effects, answered = ([], conversation) if command.automatic else _answered_by_writer(command.actor, conversation, now)
+    return [
+        *effects,
+        AddMessage(
+            message=message,
+            conversation=structs.replace(answered, preview=preview(command.parts)),
+            outbox=_item(command, message, conversation, snapshot, now + rules.reply_life),
+        ),
+        RememberCommand(command_id=command.id, message_id=message.id),
+    ]
+
+
+def _item(command: Reply, message: Message, conversation: Conversation, snapshot: Snapshot, expires_at: datetime) -> OutboxItem:
+    return OutboxItem(
         message_id=message.id,
         conversation_id=conversation.id,
         channel=conversation.channel,
@@ -89,15 +109,21 @@ def _reply(command: Reply, conversation: Conversation, snapshot: Snapshot, rules
         unknowns=0,
         part_from=0,
         next_at=AT_ONCE,
-        expires_at=now + rules.reply_life,
-        accepted_at=now,
+        expires_at=expires_at,
+        accepted_at=message.received_at,
         partition=partition(conversation.channel, conversation.identity),
+        public=command.public,
+        priority=command.priority if command.priority is not None else Priority.BULK if command.automatic else Priority.AGENT,
+        automatic=command.automatic,
+        author=command.actor.name if command.actor.agent_id else "",
+        window_from=conversation.last_private_at,
     )
-    return [
-        *effects,
-        AddMessage(message=message, conversation=answered, outbox=item),
-        RememberCommand(command_id=command.id, message_id=message.id),
-    ]
+
+
+def _answered_by_writer(actor: Actor, conversation: Conversation, now: datetime) -> tuple[list[Effect], Conversation]:
+    """Nobody waits any more, and whoever answered what nobody had, has it."""
+    effects, taken = _taken_by_writer(actor, conversation)
+    return effects, structs.replace(taken, waiting_since=None, updated_at=now)
 
 
 def _taken_by_writer(actor: Actor, conversation: Conversation) -> tuple[list[Effect], Conversation]:
@@ -117,13 +143,15 @@ def _note(command: Note, conversation: Conversation, now: datetime) -> list[Effe
 
 def _message(command: Reply | Note, conversation: Conversation, kind: MessageKind, now: datetime) -> Message:
     author = AuthorKind.BOT if command.actor.role is Role.BOT else AuthorKind.AGENT
+    if not command.actor.agent_id:
+        author = AuthorKind.SYSTEM
     return Message(
         id=derive_id("msg", now, command.id),
         pos=0,
         conversation_id=conversation.id,
         customer_id=conversation.customer_id,
         kind=kind,
-        author=Author(kind=author, id=command.actor.agent_id, name=command.actor.name),
+        author=Author(kind=author, id=command.actor.agent_id, name=command.actor.name if command.actor.agent_id else ""),
         parts=command.parts,
         at=now,
         received_at=now,
@@ -136,12 +164,30 @@ def _check_parts(command: Reply, sends: frozenset[str]) -> None:
         raise Invalid("empty", "A reply needs at least one part.", "parts")
     for index, part in enumerate(command.parts):
         kind = str(part.__struct_config__.tag)
-        if kind not in sends and sends:
+        if sends and not kinds_of((part,), sends) <= sends:
             raise Invalid("not_supported", f"This channel cannot send {kind}; it sends {', '.join(sorted(sends))}.", f"parts[{index}]")
         if isinstance(part, Text | Choices) and not part.text.strip():
             raise Invalid("empty", "The text is empty.", f"parts[{index}].text")
         if isinstance(part, Template) and not part.name:
             raise Invalid("empty", "The template has no name.", f"parts[{index}].name")
+
+
+def _check_public(command: Reply, snapshot: Snapshot, channel: ChannelRules) -> None:
+    if not command.public:
+        return
+    if not channel.public:
+        raise Invalid("not_supported", "This channel has no public messages.", "public")
+    if snapshot.quoted is None or not snapshot.quoted.public:
+        raise Invalid("not_public", "A public answer stands below a public message: name it in reply_to.", "reply_to")
+
+
+def _check_window(command: Reply, conversation: Conversation, snapshot: Snapshot, channel: ChannelRules, now: datetime) -> None:
+    """An answer to a comment, below it or by the provider's one private reply to it, needs no window."""
+    if snapshot.quoted is not None and snapshot.quoted.public:
+        return
+    refusal = closed(conversation, channel.windows, command.parts, now, automatic=command.automatic)
+    if refusal is not None:
+        raise refusal
 
 
 # --- moving ------------------------------------------------------------------------------------------------------------

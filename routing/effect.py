@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from connectors.identity import Identity
+from storage.piece import Piece
 from storage.record import (
     Agent,
     Attempt,
@@ -89,6 +90,14 @@ class LinkProvider(Effect, frozen=True, kw_only=True):
     part: int = 0
 
 
+class ReportPiece(Effect, frozen=True, kw_only=True):
+    """Keep what the provider said of one piece of a message."""
+
+    channel: str
+    message_id: str
+    piece: Piece
+
+
 class ParkEvent(Effect, frozen=True, kw_only=True):
     """Keep an event about a message that is not known yet."""
 
@@ -121,6 +130,12 @@ class UpdateOutbox(Effect, frozen=True, kw_only=True):
 
     item: OutboxItem
     attempt: Attempt | None = None
+
+
+class NoteAttempt(Effect, frozen=True, kw_only=True):
+    """More is known of an attempt that had ended."""
+
+    attempt: Attempt
 
 
 class RedirectOutbox(Effect, frozen=True, kw_only=True):

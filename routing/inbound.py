@@ -16,37 +16,38 @@ from connectors.event import (
     PayloadQuarantined,
     PersonEvent,
     ReactionChanged,
-    Status,
     StatusReported,
     WatermarkReported,
     encode_event,
 )
-from routing.delivery import advance
+from routing import report
+from routing.answer import with_choice
+from routing.consent import consent
 from routing.effect import (
     AddMessage,
     ChangeConversation,
     ChangeMessage,
     Effect,
-    IdentityChanged,
-    LinkProvider,
     OpenConversation,
     ParkEvent,
-    PutIdentity,
     Rebalance,
     RedirectOutbox,
 )
 from routing.identity import Identified, identify
-from routing.line import activity, began, from_elsewhere, from_shopper, keeping_copies, media_jobs, preview
+from routing.line import activity, began, from_elsewhere, from_shopper, keeping_copies, media_jobs, presentable, preview, shown_time
 from routing.rules import Rules
 from routing.snapshot import Arrival, Snapshot
 from routing.state import Move, after
+from routing.thread import Joined, joined, name_of
 from storage.ids import derive_id
-from storage.record import Conversation, Message, Presence, State
+from storage.record import Author, AuthorKind, Conversation, Message, Presence, State
 
 
 def decide(arrival: Arrival, snapshot: Snapshot, rules: Rules) -> list[Effect]:
     """The effects of one inbound event; the same arrival and snapshot always give the same effects."""
     event = arrival.event
+    if isinstance(event, MessageReceived | MessageEchoed | MessageEdited):
+        event = structs.replace(event, parts=presentable(event.parts))
     match event:
         case MessageReceived():
             return _message(arrival, event, snapshot, rules)
@@ -55,14 +56,16 @@ def decide(arrival: Arrival, snapshot: Snapshot, rules: Rules) -> list[Effect]:
         case MessageEdited() | MessageDeleted() | ReactionChanged():
             return _about_message(arrival, event, snapshot)
         case StatusReported():
-            return _status(arrival, event, snapshot)
+            return report.status(arrival, event, snapshot, rules)
+        case WatermarkReported():
+            return report.watermark(event, snapshot)
         case ConsentChanged():
             return _consent(arrival, event, snapshot)
         case ChatStarted():
             return _identified(arrival, event, snapshot).effects
         case AddressMoved():
             return _moved(arrival, event, snapshot)
-        case WatermarkReported() | AccountReported() | PayloadIgnored() | PayloadQuarantined():
+        case AccountReported() | PayloadIgnored() | PayloadQuarantined():
             return []
 
 
@@ -76,26 +79,57 @@ def _identified(arrival: Arrival, event: PersonEvent, snapshot: Snapshot) -> Ide
 def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules: Rules) -> list[Effect]:
     who = _identified(arrival, event, snapshot)
     effects = list(who.effects)
+    thread = joined(arrival, event, who, snapshot.thread, rules)
+    if thread is not None and snapshot.thread is not None:
+        snapshot = structs.replace(
+            snapshot, conversation=thread.conversation, agent=snapshot.thread.agent, agent_queues=snapshot.thread.agent_queues
+        )
+    event = structs.replace(event, parts=with_choice(event.parts, snapshot.asked, rules.channel(arrival.channel)))
     if event.group and snapshot.album is not None and _is_live(snapshot.album, snapshot.conversation):
         return effects + _join_album(event, snapshot.album)
-    conversation, entering = _conversation(arrival, event, who, snapshot, rules)
+    conversation, entering = (_aside if event.automatic else _conversation)(arrival, event, who, snapshot, rules)
     effects += entering
+    if thread is not None and thread.newcomer:
+        effects.append(activity(conversation, arrival.at, event.key, "joined", subject=name_of(event)))
     if any(isinstance(one, OpenConversation) for one in entering):
         effects += began(conversation, event, arrival.at)
-    message = from_shopper(arrival, event, conversation, who.customer, snapshot.quoted)
-    conversation = structs.replace(
-        conversation,
-        thread=event.thread or event.sender.identity.value,
-        waiting_since=conversation.waiting_since or arrival.at,
-        preview=preview(message.parts),
-        updated_at=arrival.at,
-    )
+    name = name_of(event) if thread is not None and thread.guest else event.sender.name or who.customer.name
+    author = Author(kind=AuthorKind.CUSTOMER, id=who.customer.id, name=name)
+    message = from_shopper(arrival, event, conversation, author, snapshot.quoted)
+    conversation = _written(arrival, event, structs.replace(conversation, preview=preview(message.parts)), thread)
     ids = (event.message_id, *((album_id(event),) if event.group else ()))
     effects.append(AddMessage(message=message, conversation=conversation, provider_ids=ids))
     effects += media_jobs(message, event.key)
     if entering and conversation.state is State.QUEUED:
         effects.append(Rebalance(queue_ids=frozenset({conversation.queue_id}), fresh=frozenset({conversation.id})))
     return effects
+
+
+def _written(arrival: Arrival, event: MessageReceived, conversation: Conversation, thread: Joined | None) -> Conversation:
+    """The conversation after a message of the shopper's. What a machine wrote asks for nothing, and a comment opens no window."""
+    if event.automatic:
+        return conversation
+    private = conversation.last_private_at
+    answered_there = (event.public and private is not None) or (thread is not None and not thread.trusted)
+    if not event.public and conversation.identity == event.sender.identity:
+        written = shown_time(event.at, arrival.at)
+        private = written if private is None else max(private, written)
+    return structs.replace(
+        conversation,
+        thread=conversation.thread if answered_there else event.thread or event.sender.identity.value,
+        waiting_since=conversation.waiting_since or arrival.at,
+        last_private_at=private,
+        updated_at=arrival.at,
+    )
+
+
+def _aside(arrival: Arrival, event: PersonEvent, who: Identified, snapshot: Snapshot, rules: Rules) -> tuple[Conversation, list[Effect]]:
+    """Where something is kept that asks for no work; what it begins is done until the shopper writes."""
+    if snapshot.conversation is not None:
+        return snapshot.conversation, []
+    begun = _open(arrival, event, who, snapshot, rules)
+    conversation = structs.replace(begun, state=State.RESOLVED, assignee_id="", waiting_since=None)
+    return conversation, [OpenConversation(conversation=conversation)]
 
 
 def album_id(event: MessageReceived) -> str:
@@ -152,6 +186,7 @@ def _open(arrival: Arrival, event: PersonEvent, who: Identified, snapshot: Snaps
         created_at=arrival.at,
         updated_at=arrival.at,
         waiting_since=arrival.at,
+        last_private_at=snapshot.conversation.last_private_at if snapshot.conversation else None,
     )
 
 
@@ -169,15 +204,10 @@ def _still_there(conversation: Conversation, snapshot: Snapshot) -> bool:
 
 def _echo(arrival: Arrival, event: MessageEchoed, snapshot: Snapshot, rules: Rules) -> list[Effect]:
     if snapshot.message is not None:
-        return []  # our own sending, reported back
+        return report.own_echo(arrival, event, snapshot)
     who = _identified(arrival, event, snapshot)
-    effects = list(who.effects)
-    conversation = snapshot.conversation
-    if conversation is None:
-        # An answer asks for no work: what it begins is done until the shopper writes.
-        begun = _open(arrival, event, who, snapshot, rules)
-        conversation = structs.replace(begun, state=State.RESOLVED, assignee_id="", waiting_since=None)
-        effects.append(OpenConversation(conversation=conversation))
+    conversation, begun = _aside(arrival, event, who, snapshot, rules)
+    effects = [*who.effects, *begun]
     message = from_elsewhere(arrival, event, conversation)
     answered = None if conversation.state is State.OPEN else conversation.waiting_since
     conversation = structs.replace(conversation, preview=preview(message.parts), waiting_since=answered, updated_at=arrival.at)
@@ -214,32 +244,12 @@ def _edited_parts(message: Message, event: MessageEdited) -> tuple[AnyPart, ...]
     )
 
 
-def _status(arrival: Arrival, event: StatusReported, snapshot: Snapshot) -> list[Effect]:
-    message = snapshot.message
-    if message is None:
-        return [ParkEvent(channel=arrival.channel, provider_id=event.message_id, data=encode_event(event), at=arrival.at)]
-    status = advance(message.status, event.status)
-    effects: list[Effect] = []
-    if status is not message.status:
-        failed = status is Status.FAILED
-        problem = " ".join(text for text in (event.code, event.detail) if text) if failed else ""
-        changed = structs.replace(message, status=status, problem=problem)
-        effects.append(ChangeMessage(message=changed, event="message.status_changed"))
-    if event.ours:
-        effects.append(LinkProvider(channel=arrival.channel, provider_id=event.message_id, message_id=message.id))
-    return effects
-
-
 # --- about people ------------------------------------------------------------------------------------------------------
 
 
 def _consent(arrival: Arrival, event: ConsentChanged, snapshot: Snapshot) -> list[Effect]:
     who = _identified(arrival, event, snapshot)
-    known = structs.replace(who.known, opted_out=not event.opted_in)
-    effects: list[Effect] = [*who.effects, PutIdentity(known=known), IdentityChanged(identity=known.identity)]
-    if snapshot.conversation is not None and snapshot.conversation.state is not State.RESOLVED:
-        effects.append(activity(snapshot.conversation, arrival.at, event.key, "opted_in" if event.opted_in else "opted_out"))
-    return effects
+    return [*who.effects, *consent(who.known, snapshot.conversation, arrival.at, event.key, opted_in=event.opted_in)]
 
 
 def _moved(arrival: Arrival, event: AddressMoved, snapshot: Snapshot) -> list[Effect]:

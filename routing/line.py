@@ -5,17 +5,22 @@ from typing import Final
 
 from msgspec import structs
 
-from connectors.content import Activity, AnyPart, Media, plain_text
+from connectors.content import Activity, AnyPart, Envelope, Html, Media, Text, plain_text
 from connectors.event import MessageEchoed, MessageReceived, Status
+from connectors.names import harmless_name
+from connectors.text import clusters
 from routing.effect import AddMessage, Effect, PutMediaJob
 from routing.snapshot import Arrival
 from storage.ids import derive_id
-from storage.record import Author, AuthorKind, Conversation, Customer, MediaJob, Message, MessageKind
+from storage.record import Author, AuthorKind, Conversation, MediaJob, Message, MessageKind
 
 #: A provider's clock is believed within these bounds around our own.
 PAST: Final = timedelta(days=7)
 FUTURE: Final = timedelta(minutes=5)
 PREVIEW_CHARS: Final = 140
+#: Of one text; the stream keeps all of it, as it came.
+TEXT_CHARS: Final = 65_536
+_CUT: Final = " […]"
 
 
 def shown_time(claimed: datetime | None, received: datetime) -> datetime:
@@ -25,26 +30,40 @@ def shown_time(claimed: datetime | None, received: datetime) -> datetime:
     return min(max(claimed, received - PAST), received + FUTURE)
 
 
+def presentable(parts: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
+    """A stranger's parts as a history shows them: a text that nobody could read is cut and says so, a file's name does not lie."""
+    return tuple(_presentable(part) for part in parts)
+
+
+def _presentable(part: AnyPart) -> AnyPart:
+    if isinstance(part, Text) and len(part.text) > TEXT_CHARS:
+        room = TEXT_CHARS - len(_CUT)
+        # The last cluster may be half of one.
+        kept = "".join(clusters(part.text[: room + 1])[:-1]) or part.text[:room]
+        return structs.replace(part, text=kept + _CUT, fold=min(part.fold, len(kept)))
+    if isinstance(part, Media) and part.name:
+        return structs.replace(part, name=harmless_name(part.name))
+    return part
+
+
 def preview(parts: tuple[AnyPart, ...]) -> str:
     """The start of a message in one line; a file without a name shows as its kind in brackets."""
     text = " ".join(plain_text(parts).split())
     if not text and parts:
-        first = parts[0]
+        first = next((part for part in parts if not isinstance(part, Html | Envelope)), parts[0])
         text = f"[{first.kind.value if isinstance(first, Media) else first.__struct_config__.tag}]"
     return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
 
 
-def from_shopper(
-    arrival: Arrival, event: MessageReceived, conversation: Conversation, customer: Customer, quoted: Message | None
-) -> Message:
-    """The line for a shopper's message."""
+def from_shopper(arrival: Arrival, event: MessageReceived, conversation: Conversation, author: Author, quoted: Message | None) -> Message:
+    """The line for a message by a shopper, or by somebody else who takes part."""
     return Message(
         id=derive_id("msg", arrival.at, arrival.channel, event.key),
         pos=0,
         conversation_id=conversation.id,
-        customer_id=customer.id,
+        customer_id=conversation.customer_id,
         kind=MessageKind.INBOUND,
-        author=Author(kind=AuthorKind.CUSTOMER, id=customer.id, name=event.sender.name or customer.name),
+        author=author,
         parts=event.parts,
         at=shown_time(event.at, arrival.at),
         received_at=arrival.at,
@@ -52,6 +71,8 @@ def from_shopper(
         reply_to=quoted.id if quoted else "",
         group=event.group,
         forwarded_from=event.forwarded_from,
+        public=event.public,
+        automatic=event.automatic,
     )
 
 
@@ -69,6 +90,8 @@ def from_elsewhere(arrival: Arrival, event: MessageEchoed, conversation: Convers
         received_at=arrival.at,
         channel=arrival.channel,
         status=Status.SENT,
+        public=event.public,
+        pieces=1,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from connectors.content import AnyPart
+from connectors.errors import FailureKind
 from connectors.event import (
     AddressMoved,
     MessageDeleted,
@@ -13,13 +14,17 @@ from connectors.event import (
     MessageReceived,
     PersonEvent,
     ReactionChanged,
+    Status,
     StatusReported,
+    WatermarkReported,
 )
+from routing.answer import may_answer
 from routing.command import (
     Assign,
     ConversationCommand,
     ExpireReplies,
     FinishAttempt,
+    KeepProgress,
     MediaStored,
     MergeCustomers,
     PutAgent,
@@ -33,17 +38,25 @@ from routing.command import (
     VisitorSeen,
 )
 from routing.inbound import album_id
+from routing.report import is_echo_of
 from routing.rules import Rules
-from routing.snapshot import Arrival, Snapshot
+from routing.snapshot import Arrival, Snapshot, Thread
 from routing.staff import StaffCommand
 from storage.access import Scope
 from storage.held import SENDING_HELD
 from storage.protocol import Transaction
-from storage.record import AgentLoad, Conversation, Customer, Message, Queue, State
+from storage.record import AgentLoad, Conversation, Customer, Message, MessageKind, Queue, State
 
 EVERYTHING = Scope(everything=True)
-#: How far back a visitor's "seen" looks for replies.
+#: How far back a visitor's "seen", or a watermark, looks for replies, and a thread for who is in it.
 SEEN_WINDOW = 200
+#: How far back lies what is being sent, in lines; and how it is shown meanwhile.
+ECHO_WINDOW = 20
+_ON_ITS_WAY = frozenset({Status.QUEUED, Status.SENDING, Status.RETRY, Status.UNKNOWN})
+#: How far back the question lies that a bare number answers, in lines.
+ASKED_WINDOW = 20
+#: Of long threads the newest references count.
+REFERENCES = 20
 #: Added to now: later than any reply's life ends.
 ALL_TIMES = timedelta(days=365_000)
 #: Most conversations handed back at once when an agent leaves; nobody holds more.
@@ -58,14 +71,21 @@ async def for_arrival(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapsh
         case MessageReceived():
             quoted = await tx.messages.by_provider_id(arrival.channel, event.reply_to) if event.reply_to else None
             album = await tx.messages.by_provider_id(arrival.channel, album_id(event)) if event.group else None
-            return structs.replace(snapshot, quoted=quoted, album=album)
-        case MessageEdited() | MessageDeleted() | ReactionChanged() | MessageEchoed():
+            thread = await _thread(tx, arrival.channel, event)
+            current = thread.conversation if thread else snapshot.conversation
+            asked = await _asked(tx, current) if current and may_answer(event, rules.channel(arrival.channel)) else None
+            return structs.replace(snapshot, quoted=quoted, album=album, thread=thread, asked=asked)
+        case MessageEdited() | MessageDeleted() | ReactionChanged():
             return structs.replace(snapshot, message=await tx.messages.by_provider_id(arrival.channel, event.message_id))
+        case MessageEchoed():
+            found = await _ours(tx, arrival.channel, event.ours, event.message_id, snapshot)
+            return found if found.message is not None or event.ours else await _being_sent(tx, arrival.channel, event, found)
         case StatusReported():
-            message = await tx.messages.get(event.ours) if event.ours else None
-            if message is None or message.channel != arrival.channel:
-                message = await tx.messages.by_provider_id(arrival.channel, event.message_id)
-            return Snapshot(message=message)
+            found = await _ours(tx, arrival.channel, event.ours, event.message_id, snapshot)
+            return await _refusing(tx, found) if event.failure is FailureKind.OPTED_OUT and found.message else found
+        case WatermarkReported() if snapshot.conversation is not None:
+            lines = await tx.messages.of_conversation(snapshot.conversation.id, 0, 0, SEEN_WINDOW)
+            return structs.replace(snapshot, messages=tuple(lines))
         case AddressMoved():
             return Snapshot(conversations=tuple(await tx.conversations.by_thread(arrival.channel, event.old_thread)))
         case _:
@@ -92,6 +112,61 @@ async def _person(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapshot:
         agent=agent,
         agent_queues=await tx.queues.of_agent(agent.agent.id) if agent else frozenset(),
     )
+
+
+async def _ours(tx: Transaction, channel: str, ours: str, provider_id: str, snapshot: Snapshot) -> Snapshot:
+    """A message of ours by our own id, if the provider echoes it, else by the provider's; and what is known of its sending."""
+    message = await tx.messages.get(ours) if ours else None
+    if message is None or message.channel != channel:
+        message = await tx.messages.by_provider_id(channel, provider_id)
+    if message is None or message.kind is not MessageKind.OUTBOUND:
+        return structs.replace(snapshot, message=message)
+    item = await tx.outbox.get(message.id)
+    attempts = await tx.outbox.attempts(message.id) if item is not None and item.status is Status.UNKNOWN else []
+    pieces = await tx.messages.pieces(channel, message.id)
+    return structs.replace(snapshot, message=message, item=item, pieces=tuple(pieces), attempts=tuple(attempts))
+
+
+async def _being_sent(tx: Transaction, channel: str, event: MessageEchoed, snapshot: Snapshot) -> Snapshot:
+    """Some providers echo what we send before they have answered, and do not name it: then it is what is on its way and says the same."""
+    lines = await tx.messages.of_conversation(snapshot.conversation.id, 0, 0, ECHO_WINDOW) if snapshot.conversation else []
+    for line in lines:
+        if line.kind is MessageKind.OUTBOUND and line.status in _ON_ITS_WAY and is_echo_of(event, line):
+            item = await tx.outbox.get(line.id)
+            if item is not None and item.status in (Status.SENDING, Status.UNKNOWN):
+                return await _ours(tx, channel, line.id, event.message_id, snapshot)
+    return snapshot
+
+
+async def _refusing(tx: Transaction, snapshot: Snapshot) -> Snapshot:
+    assert snapshot.message is not None
+    conversation = await tx.conversations.get(snapshot.message.conversation_id, EVERYTHING)
+    known = await tx.customers.find(conversation.identity) if conversation else None
+    return structs.replace(snapshot, conversation=conversation, known=known)
+
+
+async def _thread(tx: Transaction, channel: str, event: MessageReceived) -> Thread | None:
+    """By the newest reference that we know. Of a person there is one unresolved conversation at most: then that is meant."""
+    message = None
+    for reference in reversed(event.references[-REFERENCES:]):
+        message = await tx.messages.by_provider_id(channel, reference)
+        if message is not None:
+            break
+    conversation = await tx.conversations.get(message.conversation_id, EVERYTHING) if message else None
+    if conversation is None:
+        return None
+    if conversation.state is State.RESOLVED:
+        conversation = await tx.conversations.unresolved(channel, conversation.identity) or conversation
+    own = conversation.identity == event.sender.identity
+    lines = [] if own else await tx.messages.of_conversation(conversation.id, 0, 0, SEEN_WINDOW)
+    agent = await _load(tx, conversation.assignee_id) if conversation.state is State.SNOOZED else None
+    queues = await tx.queues.of_agent(agent.agent.id) if agent else frozenset()
+    return Thread(conversation=conversation, messages=tuple(lines), agent=agent, agent_queues=queues)
+
+
+async def _asked(tx: Transaction, conversation: Conversation) -> Message | None:
+    lines = await tx.messages.of_conversation(conversation.id, 0, 0, ASKED_WINDOW)
+    return next((line for line in reversed(lines) if line.kind is MessageKind.OUTBOUND), None)
 
 
 async def _start_queue(tx: Transaction, channel: str, rules: Rules) -> Queue:
@@ -182,13 +257,15 @@ async def _visible(tx: Transaction, customer_id: str, scope: Scope) -> Customer 
 # --- the gateway's workers ---------------------------------------------------------------------------------------------
 
 
-async def for_attempt(tx: Transaction, command: FinishAttempt) -> Snapshot:
-    """Around a reply that was tried."""
+async def for_attempt(tx: Transaction, command: FinishAttempt | KeepProgress) -> Snapshot:
+    """Around a reply that was, or is being, tried."""
     item = await tx.outbox.get(command.message_id)
     message = await tx.messages.get(command.message_id)
+    pieces = await tx.messages.pieces(message.channel, message.id) if message else []
+    attempts = await tx.outbox.attempts(command.message_id) if command.certain else []
     conversation = await tx.conversations.get(message.conversation_id, EVERYTHING) if message else None
     known = await tx.customers.find(conversation.identity) if conversation else None
-    return Snapshot(item=item, message=message, conversation=conversation, known=known)
+    return Snapshot(item=item, message=message, conversation=conversation, known=known, pieces=tuple(pieces), attempts=tuple(attempts))
 
 
 async def for_expiry(tx: Transaction, command: ExpireReplies, now: datetime) -> Snapshot:
@@ -226,4 +303,5 @@ async def for_visitor(tx: Transaction, command: VisitorSeen) -> Snapshot:
 
 def uploads(parts: tuple[AnyPart, ...]) -> tuple[str, ...]:
     """Ids of the stored files that ``parts`` refer to."""
-    return tuple(stored for part in parts if (stored := getattr(part, "stored", "")))
+    files = (file for part in parts for file in (part, getattr(part, "header_media", None)))
+    return tuple(stored for file in files if (stored := getattr(file, "stored", "")))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from connectors.event import decode_event
-from routing import announce, dialogue, inbound, load, staff, upkeep
+from routing import announce, dialogue, inbound, load, sending, staff, upkeep
 from routing.apply import Applied, Applier
 from routing.command import (
     AnyCommand,
@@ -18,6 +18,7 @@ from routing.command import (
     CrashedAttempts,
     ExpireReplies,
     FinishAttempt,
+    KeepProgress,
     MediaStored,
     MergeCustomers,
     Note,
@@ -184,6 +185,14 @@ class Router:
         self._signal(done)
         return result
 
+    async def rehearse(self, command: Reply) -> None:
+        """Raise what :meth:`handle` would; nothing is changed."""
+
+        async def look(tx: Transaction) -> None:
+            dialogue.decide(command, await load.for_dialogue(tx, command), self._rules, self._clock())
+
+        await self._store.view(look)
+
     async def _handle(self, tx: Transaction, command: AnyCommand, now: datetime, done: list[Applied]) -> Result:
         match command:
             case Reply() | Note():
@@ -196,7 +205,7 @@ class Router:
                 return await self._crashed(tx, command, now, done)
             case Wake():
                 return await self._wake(tx, command, now, done)
-            case FinishAttempt() | ExpireReplies() | MediaStored() | VisitorSeen():
+            case FinishAttempt() | KeepProgress() | ExpireReplies() | MediaStored() | VisitorSeen():
                 return await self._upkeep(tx, command, now, done)
 
     async def _write(self, tx: Transaction, command: Reply | Note, now: datetime, done: list[Applied]) -> Message:
@@ -244,12 +253,12 @@ class Router:
     async def _upkeep(
         self,
         tx: Transaction,
-        command: FinishAttempt | ExpireReplies | MediaStored | VisitorSeen,
+        command: FinishAttempt | KeepProgress | ExpireReplies | MediaStored | VisitorSeen,
         now: datetime,
         done: list[Applied],
     ) -> Result:
         match command:
-            case FinishAttempt():
+            case FinishAttempt() | KeepProgress():
                 snapshot = await load.for_attempt(tx, command)
             case ExpireReplies():
                 snapshot = await load.for_expiry(tx, command, now)
@@ -270,7 +279,7 @@ class Router:
         for item in items:
             attempts = await tx.outbox.attempts(item.message_id)
             attempt = attempts[-1] if attempts else Attempt(message_id=item.message_id, number=max(item.attempts, 1), started_at=now)
-            await self._upkeep(tx, upkeep.crashed(item.message_id, attempt, now, command), now, done)
+            await self._upkeep(tx, sending.crashed(item.message_id, attempt, now, command), now, done)
         return len(items)
 
     async def _wake(self, tx: Transaction, command: Wake, now: datetime, done: list[Applied]) -> int:

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from connectors.capabilities import Limits, Window
+
 
 class ChannelRules(Struct, frozen=True, kw_only=True):
     """Rules for one channel."""
@@ -15,6 +17,12 @@ class ChannelRules(Struct, frozen=True, kw_only=True):
     bot: str = ""
     #: What the channel can send, for refusing early; empty means anything.
     sends: frozenset[str] = frozenset()
+    #: Until when one may answer, and with what; empty: for ever, with anything.
+    windows: tuple[Window, ...] = ()
+    #: Can a message be public?
+    public: bool = False
+    #: For telling which questions go out as numbered text; None: none do.
+    limits: Limits | None = None
 
 
 class Rules(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from connectors.event import AnyEvent
 from connectors.identity import Identity
-from storage.record import Agent, AgentLoad, Conversation, Customer, KnownIdentity, Message, OutboxItem, Queue
+from storage.piece import Piece
+from storage.record import Agent, AgentLoad, Attempt, Conversation, Customer, KnownIdentity, Message, OutboxItem, Queue
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
@@ -16,6 +17,17 @@ class Arrival(Struct, frozen=True, kw_only=True):
     channel: str
     #: When the gateway received it: the "now" of its decision, so that deciding it again gives the same.
     at: datetime
+
+
+class Thread(Struct, frozen=True, kw_only=True):
+    """The conversation that a message refers to, for whoever takes part in it."""
+
+    conversation: Conversation
+    #: Its newest lines, if the message is not of the conversation's own person.
+    messages: tuple[Message, ...] = ()
+    #: Its assignee, if it is snoozed.
+    agent: AgentLoad | None = None
+    agent_queues: frozenset[str] = frozenset()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -36,10 +48,17 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     #: The provider's id of the quoted message, for the channel to quote it.
     quoted_provider_id: str = ""
     album: Message | None = None
+    #: Of outbound messages: what they are at the provider.
+    pieces: tuple[Piece, ...] = ()
+    #: The newest line that we wrote, if what the shopper wrote may answer a question in it.
+    asked: Message | None = None
+    thread: Thread | None = None
     #: Replies that the shopper's client may have shown.
     messages: tuple[Message, ...] = ()
     item: OutboxItem | None = None
     items: tuple[OutboxItem, ...] = ()
+    #: Former tries of the item, if a doubt about one of them is gone.
+    attempts: tuple[Attempt, ...] = ()
     #: Where new conversations start; for commands the queue they name.
     queue: Queue | None = None
     default_queue: Queue | None = None

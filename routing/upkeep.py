@@ -4,21 +4,16 @@ from datetime import datetime
 
 from msgspec import structs
 
-from connectors.contract import Failure, Sent
-from connectors.errors import FailureKind
 from connectors.event import Status
-from routing.command import CrashedAttempts, ExpireReplies, FinishAttempt, MediaStored, VisitorSeen, Wake
-from routing.delivery import FINAL, Progress, advance, progress
+from routing import sending
+from routing.command import CrashedAttempts, ExpireReplies, FinishAttempt, KeepProgress, MediaStored, VisitorSeen, Wake
+from routing.delivery import FINAL, advance
 from routing.effect import (
     ChangeConversation,
     ChangeMessage,
     Effect,
-    IdentityChanged,
-    LinkProvider,
     PutFile,
-    PutIdentity,
     Rebalance,
-    RedirectOutbox,
     RemoveMediaJob,
     UpdateOutbox,
 )
@@ -26,16 +21,18 @@ from routing.line import with_copy
 from routing.rules import Rules
 from routing.snapshot import Snapshot
 from routing.state import Move, after, back_to_queue
-from storage.record import Attempt, Message, MessageKind, OutboxItem, Presence
+from storage.record import MessageKind, Presence
 
-UpkeepCommand = FinishAttempt | CrashedAttempts | ExpireReplies | Wake | MediaStored | VisitorSeen
+UpkeepCommand = FinishAttempt | KeepProgress | CrashedAttempts | ExpireReplies | Wake | MediaStored | VisitorSeen
 
 
 def decide(command: UpkeepCommand, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
     """The effects of what a worker reports."""
     match command:
         case FinishAttempt():
-            return _attempt(command, snapshot, rules, now)
+            return sending.finished(command, snapshot, rules, now)
+        case KeepProgress():
+            return sending.kept(command, snapshot)
         case CrashedAttempts():
             raise AssertionError("the router turns it into one FinishAttempt per reply")
         case ExpireReplies():
@@ -49,58 +46,6 @@ def decide(command: UpkeepCommand, snapshot: Snapshot, rules: Rules, now: dateti
 
 
 # --- replies -----------------------------------------------------------------------------------------------------------
-
-
-def _attempt(command: FinishAttempt, snapshot: Snapshot, rules: Rules, now: datetime) -> list[Effect]:
-    item, message = snapshot.item, snapshot.message
-    if item is None or message is None or not _counts(item, command):
-        return []  # it was taken over or expired meanwhile; its attempt is on record
-    state = progress(item, command.outcomes, command.calls, rules, now)
-    effects: list[Effect] = [
-        UpdateOutbox(item=state.item, attempt=command.attempt),
-        *_shown(message, state, settled=item.status is Status.UNKNOWN and item.unknowns == 1),
-        *(LinkProvider(channel=item.channel, provider_id=pid, message_id=message.id, part=part) for pid, part in state.sent),
-    ]
-    if state.opted_out and snapshot.known is not None:
-        effects.append(PutIdentity(known=structs.replace(snapshot.known, opted_out=True)))
-        effects.append(IdentityChanged(identity=snapshot.known.identity))
-    if state.moved_to and snapshot.conversation is not None:
-        effects.append(RedirectOutbox(channel=item.channel, old_thread=item.thread, new_thread=state.moved_to))
-        moved = structs.replace(snapshot.conversation, thread=state.moved_to)
-        effects.append(ChangeConversation(conversation=moved, event="conversation.updated", reason="the address has moved"))
-    return effects
-
-
-def _counts(item: OutboxItem, command: FinishAttempt) -> bool:
-    """An attempt that was given up as unknown may still report, late, what came of it, until the next one begins."""
-    if item.attempts != command.attempt.number:
-        return False
-    late = all(isinstance(one, Sent) for one in command.outcomes)
-    return item.status is Status.SENDING or (item.status is Status.UNKNOWN and late)
-
-
-def _shown(message: Message, state: Progress, *, settled: bool) -> list[Effect]:
-    """The line in the history, if what it shows has changed. ``settled``: the only doubt there was is gone."""
-    changed = structs.replace(
-        message,
-        status=advance(message.status, state.item.status),
-        problem=state.problem,
-        possible_duplicate=(message.possible_duplicate and not settled) or state.possible_duplicate,
-    )
-    return [ChangeMessage(message=changed, event="message.status_changed")] if changed != message else []
-
-
-def crashed(message_id: str, attempt: Attempt, now: datetime, command: CrashedAttempts) -> FinishAttempt:
-    """What a restart knows of an attempt that was under way: nothing."""
-    unknown = Failure(kind=FailureKind.UNKNOWN, detail="the gateway stopped during the sending")
-    return FinishAttempt(
-        id=f"{command.id}:{message_id}",
-        actor=command.actor,
-        message_id=message_id,
-        attempt=structs.replace(attempt, finished_at=now, outcome=FailureKind.UNKNOWN.value, detail=unknown.detail),
-        outcomes=(unknown,),
-        calls=0,
-    )
 
 
 def _expire(snapshot: Snapshot, *, dropped: bool) -> list[Effect]:

@@ -59,21 +59,21 @@ def test_a_status_never_goes_back() -> None:
 def test_all_parts_taken_is_sent() -> None:
     result = progress(item(), (Sent("a"), Sent("b")), 2, RULES, NOW)
     assert result.item.status is Status.SENT
-    assert result.sent == (("a", 0), ("b", 1))
+    assert result.item.part_from == 2
 
 
 def test_after_a_failure_only_the_unsent_parts_go_again() -> None:
     result = progress(item(), (Sent("a"), Failure(kind=FailureKind.TRANSIENT)), 3, RULES, NOW)
     assert (result.item.status, result.item.part_from) == (Status.RETRY, 1)
     again = progress(structs.replace(result.item, status=Status.SENDING), (Sent("b"), Sent("c")), 3, RULES, NOW)
-    assert again.sent == (("b", 1), ("c", 2))
+    assert again.item.part_from == 3
     assert again.item.status is Status.SENT
 
 
 def test_an_unknown_outcome_is_flagged_and_bounded() -> None:
     unknown = (Failure(kind=FailureKind.UNKNOWN),)
     first = progress(item(), unknown, 1, RULES, NOW)
-    assert (first.item.status, first.possible_duplicate) == (Status.UNKNOWN, True)
+    assert (first.item.status, first.item.unknowns) == (Status.UNKNOWN, 1)
     last = progress(item(unknowns=RULES.max_unknowns - 1), unknown, 1, RULES, NOW)
     assert last.item.status is Status.FAILED
 

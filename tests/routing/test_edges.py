@@ -101,7 +101,7 @@ async def test_a_conversation_that_we_began_elsewhere_is_work_when_the_shopper_a
 
 async def test_a_status_counts_on_its_own_channel_only(world: World) -> None:
     ada = await world.agent("ada", await world.default_queue())
-    message = await world.reply(ada, (await world.writes("cleo")).id)
+    message = await world.reply(ada, (await world.writes("cleo")).id, pieces=1)
     await world.receive(StatusReported(key="s", message_id="x", status=Status.READ, ours=message.id), channel="other")
     assert (await world.message(message.id)).status is Status.QUEUED
     await world.receive(StatusReported(key="s", message_id="x", status=Status.READ, ours=message.id))
