@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from typing import Any, Final
 
 import aiohttp
+from msgspec.structs import replace
 
 from connectors.contract import Call, ClientContext, Reply
 
@@ -15,6 +16,9 @@ MAX_REPLY: Final = 1 << 20
 #: Seconds for one call from beginning to end, and for its connection alone.
 TOTAL_TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 10.0
+
+#: Shorter words are found in any text by chance.
+_SHORTEST_CREDENTIAL: Final = 8
 
 #: The request has not left us: nobody answered at the address, or there is no such address.
 _NOT_WRITTEN: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
@@ -45,8 +49,10 @@ class HttpClient:
         body = await self._body(call)
         if isinstance(body, Reply):
             return body
-        headers = {**call.headers, **self._credentials(call)}
-        return await exchange(self._context.session, call.method, call.url, headers=headers, timeout=self._timeout, **body)
+        credentials = self._credentials(call)
+        headers = {**call.headers, **credentials}
+        reply = await exchange(self._context.session, call.method, call.url, headers=headers, timeout=self._timeout, **body)
+        return hushed(reply, credentials.values()) if reply.status >= 300 else reply
 
     async def close(self) -> None:
         """Nothing to do: the session is lent."""
@@ -108,6 +114,17 @@ async def read_bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
             answer.close()
             break
     return b"".join(chunks)
+
+
+def hushed(reply: Reply, credentials: Iterable[str]) -> Reply:
+    """``reply`` without what authenticated the call: some proxies repeat the whole request in their page of errors, and agents read it."""
+    body = reply.body
+    for value in credentials:
+        # Of "Bearer …" the second word alone is as bad.
+        for word in (value, *value.split()):
+            if len(word) >= _SHORTEST_CREDENTIAL:
+                body = body.replace(word.encode("utf-8", "surrogateescape"), b"********")
+    return reply if body == reply.body else replace(reply, body=body)
 
 
 def describe(error: BaseException) -> str:

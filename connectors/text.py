@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 
 class Unit(StrEnum):
@@ -27,6 +27,15 @@ def length(text: str, unit: Unit) -> int:
             return len(text.encode("utf-16-le", "surrogatepass")) // 2
         case Unit.BYTES:
             return len(text.encode("utf-8", "surrogatepass"))
+
+
+def without_nul(value: Any) -> Any:
+    """Decoded JSON with U+FFFD for every NUL, names of fields too: PostgreSQL cannot store NUL. Raises RecursionError if it is too deep."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    return {without_nul(name): without_nul(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 #: Code points that belong to the one before them: combining marks, variation selectors, skin tones, keycaps, tags, joiners.

@@ -8,7 +8,7 @@ from cyclopts import App
 
 from config import ConfigError
 from gateway.admin import AdminError
-from gateway.cli import backup, channels, inspect, nodes, outbox, people, run
+from gateway.cli import backup, channels, connectors, inspect, nodes, outbox, people, run
 from gateway.cli.common import FAILED, UserError, complain
 from gateway.keys import BadKey
 from gateway.listener import CannotListen
@@ -26,7 +26,7 @@ _EXPECTED = (ConfigError, AdminError, UserError, CannotListen, DiskLost, BadKey,
 def build_app() -> App:
     """The command line as cyclopts sees it."""
     app = App(name="sportello", help=_HELP, version=_version())
-    for group in (run, inspect, people, channels, nodes, outbox, backup):
+    for group in (run, inspect, people, channels, connectors, nodes, outbox, backup):
         group.register(app)
     return app
 

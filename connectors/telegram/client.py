@@ -2,7 +2,7 @@
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from telegram import Bot, InputFile
 
-from connectors.abilities import FetchedMedia
+from connectors.abilities import FetchedMedia, Finding
 from connectors.contract import Call, ClientContext, Reply, Request
 from connectors.event import AnyEvent
 from connectors.http import describe, stored_file, timeout_of
@@ -23,6 +23,7 @@ from connectors.telegram.inbound import SECRET_HEADER
 from connectors.telegram.outbound import read_reply
 from connectors.telegram.parts import TOO_LARGE
 from connectors.telegram.payload import ALLOWED_UPDATES
+from connectors.telegram.probe import account_finding, webhook_findings
 from connectors.telegram.request import BASE, UPLOAD_TIMEOUT, AiohttpRequest, Answered
 from connectors.telegram.settings import Settings, accepted_secrets
 
@@ -46,7 +47,7 @@ class PollTiming:
 
 
 class TelegramClient:
-    """Client, Receiver, MediaFetcher, Acknowledger and Provisioner of one bot."""
+    """Client, Receiver, MediaFetcher, Acknowledger, Provisioner and Prober of one bot."""
 
     def __init__(self, settings: Settings, context: ClientContext, timing: PollTiming = PollTiming()) -> None:
         self._settings = settings
@@ -98,6 +99,8 @@ class TelegramClient:
             if not _are_updates(updates):
                 wait = await self._recover(reply, wait)
                 continue
+            if wait != self._timing.first_wait:
+                self._context.report("receiver", ok=True)
             wait = self._timing.first_wait
             if not updates:
                 # All is confirmed. The offset is dropped: after a quiet week the numbers restart, perhaps below it.
@@ -126,6 +129,7 @@ class TelegramClient:
             await self._ask("deleteWebhook", {"drop_pending_updates": False})
         else:
             log.warning("telegram.poll_failed", channel=self._context.channel, status=reply.status, detail=words)
+            self._context.report("receiver", ok=False, code="auth" if reply.status in {401, 404} else "", detail=words)
         asked = min(_retry_after(reply), _LONGEST_ASKED)
         # Jitter, so that many nodes do not come back in step.
         await asyncio.sleep(max(asked, wait * self._random.uniform(0.5, 1.0)))
@@ -171,6 +175,17 @@ class TelegramClient:
         reply = await self._ask("answerCallbackQuery", {"callback_query_id": query})
         if reply.status != 200:
             log.info("telegram.callback_not_answered", channel=self._context.channel, detail=_words(reply, self._settings))
+
+    async def probe(self, webhook_url: str) -> Sequence[Finding]:
+        """Is the token right, and do updates come to us? Raises OSError if Telegram cannot be asked now."""
+        me = await self._ask("getMe")
+        if me.status == 0 or me.status >= 500:
+            raise OSError(f"Telegram cannot be asked: {_words(me, self._settings)}")
+        account = account_finding(_result(me), _words(me, self._settings))
+        if not account.ok:
+            return [account]
+        info = _result(await self._ask("getWebhookInfo"))
+        return [account, *webhook_findings(self._settings, info, webhook_url, datetime.now(UTC).timestamp())]
 
     async def provision(self, webhook_url: str) -> str:
         """Sets or removes the webhook, and says in lines for people how the bot stands."""

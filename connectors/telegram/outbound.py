@@ -6,19 +6,22 @@ Source: core.telegram.org/bots/api, Bot API 10.0, and core.telegram.org/bots/faq
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from connectors.content import Choices, ContactCard, Location, Media, Text
+from connectors.capabilities import Capabilities, Limits
+from connectors.compose import compose
+from connectors.content import AnyPart, Choices, ContactCard, Location, Media, Text
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent, Upload
 from connectors.errors import FailureKind, Inexpressible
 from connectors.retry import MAX_DETAIL, default_failure, retry_after
-from connectors.telegram.media import upload_of
+from connectors.telegram.media import UPLOAD_BYTES, upload_of
+from connectors.telegram.parts import DOWNLOAD_BYTES
 from connectors.telegram.settings import Settings
-from connectors.text import Unit, length, split
+from connectors.text import Unit
 
 #: UTF-16 units.
 TEXT_LIMIT: Final = 4096
@@ -30,6 +33,27 @@ CHOICES_LIMIT: Final = 100
 #: Most seconds that we wait because Telegram says so; it does ask for hours.
 MAX_RETRY_AFTER: Final = 86_400.0
 
+CAPABILITIES: Final = Capabilities(
+    limits=Limits(
+        text=TEXT_LIMIT,
+        caption=CAPTION_LIMIT,
+        unit=Unit.UTF16,
+        choices=CHOICES_LIMIT,
+        upload_bytes=UPLOAD_BYTES,
+        download_bytes=DOWNLOAD_BYTES,
+        # "Exact limits are unspecified"; these two are the FAQ's.
+        rate=30.0,
+        bucket_rate=1.0,
+    ),
+    sends=frozenset({"text", "media", "location", "contact", "choices"}),
+    receives=frozenset({"text", "media", "location", "contact", "chosen", "unsupported"}),
+    edits=True,
+    # Only business accounts report them.
+    deletions=True,
+    reactions=True,
+    redelivers=True,
+)
+
 _THREAD: Final = re.compile(r"(?P<chat>-?[0-9]{1,16})(?:@(?P<business>[A-Za-z0-9_-]{1,128}))?")
 
 #: One call before it has an address: method, parameters, file.
@@ -39,11 +63,9 @@ _Draft = tuple[str, dict[str, Any], tuple[Upload, ...]]
 def render(message: Outbound, settings: Settings) -> Sequence[Call]:  # noqa: ARG001  the contract's shape
     """The calls of one message, in order. Raises :class:`Inexpressible` before anything is sent."""
     address = _address(message.to)
-    drafts = list(_drafts(message))
-    if not drafts:
-        raise Inexpressible("there is nothing to send: the message has no parts")
     calls = []
-    for index, (method, parameters, uploads) in enumerate(drafts):
+    for index, parts in enumerate(compose(message.parts, CAPABILITIES).messages):
+        method, parameters, uploads = _draft(parts, index)
         quoted = _quote(message.reply_to) if index == 0 else {}
         calls.append(
             Call(
@@ -74,34 +96,23 @@ def _quote(reply_to: str) -> dict[str, Any]:
     return {"reply_parameters": {"message_id": int(number), "allow_sending_without_reply": True}}
 
 
-def _drafts(message: Outbound) -> Iterator[_Draft]:
-    match message.parts:
-        # A file and a few words travel together, as a person would send them.
-        case (Media() as media, Text(text=words)) if 0 < length(words, Unit.UTF16) <= CAPTION_LIMIT and media.kind != "sticker":
-            yield _media(media, words, 0)
-            return
-    for index, part in enumerate(message.parts):
-        match part:
-            case Text():
-                yield from _text(part.text, index)
-            case Media():
-                yield _media(part, "", index)
-            case Choices():
-                yield from _choices(part, index)
-            case Location():
-                yield _location(part)
-            case ContactCard():
-                yield _contact(part, index)
-            case _:
-                kind = part.__struct_config__.tag
-                raise Inexpressible(f"part {index + 1}: Telegram cannot carry a part of type {kind}")
-
-
-def _text(text: str, index: int) -> Iterator[_Draft]:
-    if not text.strip():
-        raise Inexpressible(f"part {index + 1}: Telegram refuses a text without visible characters")
-    for piece in split(text, TEXT_LIMIT, Unit.UTF16):
-        yield "sendMessage", {"text": piece}, ()
+def _draft(parts: tuple[AnyPart, ...], index: int) -> _Draft:
+    match parts:
+        case (Text(text=words),):
+            return "sendMessage", {"text": words}, ()
+        case (Media() as media, Text(text=words)):
+            return _media(media, words, index)
+        case (Media() as media,):
+            return _media(media, "", index)
+        case (Choices() as question,):
+            return _choices(question, index)
+        case (Location() as place,):
+            return _location(place)
+        case (ContactCard() as card,):
+            return _contact(card, index)
+        case _:
+            kinds = " and ".join(str(part.__struct_config__.tag) for part in parts)
+            raise Inexpressible(f"part {index + 1}: Telegram cannot carry {kinds}")
 
 
 def _media(media: Media, caption: str, index: int) -> _Draft:
@@ -109,20 +120,16 @@ def _media(media: Media, caption: str, index: int) -> _Draft:
     return method, {"caption": caption} if caption else {}, (upload,)
 
 
-def _choices(question: Choices, index: int) -> Iterator[_Draft]:
+def _choices(question: Choices, index: int) -> _Draft:
     where = f"part {index + 1}"
-    if not 1 <= len(question.options) <= CHOICES_LIMIT:
-        raise Inexpressible(f"{where}: a question needs 1 to {CHOICES_LIMIT} options, not {len(question.options)}")
+    if not question.text.strip():
+        raise Inexpressible(f"{where}: Telegram refuses a question without visible characters")
     for option in question.options:
         size = len(option.id.encode("utf-8", "surrogatepass"))
         if not 1 <= size <= CHOICE_ID_BYTES:
             raise Inexpressible(f"{where}: the id of option {option.label[:40]!r} has {size} bytes; Telegram takes 1 to {CHOICE_ID_BYTES}")
-        if not option.label.strip():
-            raise Inexpressible(f"{where}: option {option.id!r} has no label")
-    *before, (method, parameters, uploads) = _text(question.text, index)
-    yield from before
     keyboard = [[{"text": option.label, "callback_data": option.id}] for option in question.options]
-    yield method, {**parameters, "reply_markup": {"inline_keyboard": keyboard}}, uploads
+    return "sendMessage", {"text": question.text, "reply_markup": {"inline_keyboard": keyboard}}, ()
 
 
 def _location(location: Location) -> _Draft:
@@ -186,7 +193,7 @@ def read_reply(call: Call, reply: Reply, settings: Settings) -> Outcome:
     try:
         answer = _answers.decode(reply.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _without_body(reply)
+        return _without_body(reply, settings)
     if answer.ok:
         if answer.result is None or answer.result.message_id < 1 or not 200 <= reply.status < 300:
             return _unknown(reply, "the answer holds no message id")
@@ -196,17 +203,22 @@ def read_reply(call: Call, reply: Reply, settings: Settings) -> Outcome:
     status = reply.status if reply.status >= 400 else answer.error_code
     if status < 400:
         return _unknown(reply, answer.description)
-    detail = answer.description.replace(settings.token.reveal(), "********")[:MAX_DETAIL]
-    return _refused(status, detail, answer.parameters or _Parameters(), reply)
+    return _refused(status, _hushed(answer.description, settings)[:MAX_DETAIL], answer.parameters or _Parameters(), reply)
 
 
-def _without_body(reply: Reply) -> Failure:
+def _hushed(words: str, settings: Settings) -> str:
+    """Some proxies repeat our request, whose address holds the token, in their page of errors."""
+    return words.replace(settings.token.reveal(), "********")
+
+
+def _without_body(reply: Reply, settings: Settings) -> Failure:
     if reply.status == 404:
         # Telegram's own word for a token that it cannot read.
         return Failure(kind=FailureKind.AUTH, code="404", detail="Not Found")
     if 200 <= reply.status < 300:
         return _unknown(reply, "the answer is not Telegram's")
-    return default_failure(reply)
+    failure = default_failure(reply)
+    return msgspec.structs.replace(failure, detail=_hushed(failure.detail, settings))
 
 
 def _unknown(reply: Reply, detail: str) -> Failure:

@@ -10,7 +10,8 @@ from connectors.telegram.payload import ENVELOPE, SERVICE, File, Message, PhotoS
 DOWNLOAD_BYTES: Final = 20_000_000
 TOO_LARGE: Final = "The file is larger than 20 MB; Telegram does not let bots fetch it. Ask for a link, or for a smaller file."
 
-_PHONE: Final = re.compile(r"\+?([0-9]{7,15})")
+#: No country begins with 0: what does is a number that only its own country understands.
+_PHONE: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
 
 
 def parts_of(message: Message) -> tuple[AnyPart, ...]:

@@ -14,6 +14,8 @@ CAPABILITIES: Final = Capabilities(
     limits=Limits(text=MAX_TEXT, unit=Unit.CHARS, choices=MAX_CHOICES, choice_label=MAX_LABEL),
     sends=frozenset({"text", "media", "choices"}),
     receives=frozenset({"text", "media", "chosen"}),
+    # One line of the page, whatever is in it.
+    bundles=True,
     delivered=True,
     read=True,
     # The visitor's page sends a frame again until it is acknowledged; a repeated reply has the same id.

@@ -17,10 +17,14 @@ SHOW: Final = "SHOW"
 
 def render(outbound: Outbound, settings: Settings) -> Sequence[Call]:  # noqa: ARG001 - the contract's shape
     """One call for the whole message. Raises Inexpressible naming the limit."""
+    if not outbound.parts:
+        raise Inexpressible("There is nothing to send: the message has no parts.")
     for part in outbound.parts:
         match part:
             case Text():
                 _check_text(part.text)
+                if not part.text.strip():
+                    raise Inexpressible("A text without visible characters cannot be sent.")
             case Choices():
                 _check_text(part.text)
                 _check_options(part)
@@ -45,6 +49,8 @@ def _check_text(text: str) -> None:
 
 
 def _check_options(choices: Choices) -> None:
+    if not choices.options:
+        raise Inexpressible("A question needs at least one option.")
     if len(choices.options) > MAX_CHOICES:
         raise Inexpressible(f"The web chat shows at most {MAX_CHOICES} choices; these are {len(choices.options)}.")
     for option in choices.options:

@@ -3,12 +3,16 @@
 import re
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from config import Secret
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _SHORTEST_SECRET: Final = 32
+
+
+def _none() -> Secret:
+    return Secret("")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,10 +25,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: First line that a new visitor reads; empty: none.
     greeting: Annotated[str, Meta(title="Greeting", max_length=500)] = ""
     #: Signs visitors' tokens; at least 32 characters. Empty: derived from the server's secret key.
-    secret: Annotated[Secret, Meta(title="Token secret", description="At least 32 characters; empty: derived")] = Secret("")
+    secret: Annotated[Secret, Meta(title="Token secret", description="At least 32 characters; empty: derived")] = field(
+        default_factory=_none
+    )
     #: Shared with the shop's server, which signs JSON Web Tokens (HS256) for its logged-in users. Empty: visitors are anonymous.
-    identity_secret: Annotated[Secret, Meta(title="Identity secret", description="At least 32 characters; empty: anonymous only")] = Secret(
-        ""
+    identity_secret: Annotated[Secret, Meta(title="Identity secret", description="At least 32 characters; empty: anonymous only")] = field(
+        default_factory=_none
     )
 
     def __post_init__(self) -> None:
