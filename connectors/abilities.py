@@ -30,6 +30,23 @@ class MediaFetcher(Protocol):
 
 
 @runtime_checkable
+class RawMedia(Protocol):
+    """A client whose files came within the message itself: they are taken out of the stored payload, and nobody is asked for them.
+
+    Its references look like ``raw:<event key>#<place>``; the gateway finds the event's raw bytes by the key. Runs in a thread.
+    """
+
+    def extract(self, raw: bytes, ref: str, max_bytes: int) -> "FetchedMedia": ...
+
+
+@runtime_checkable
+class MediaDiscarder(Protocol):
+    """A client whose provider keeps files until told otherwise. Called once our own copy is durable; failures are logged only."""
+
+    async def discard_media(self, ref: str) -> None: ...
+
+
+@runtime_checkable
 class Acknowledger(Protocol):
     """A client with a courtesy to do after an event was stored, for example to stop a button's spinner. Failures are logged only."""
 
@@ -130,6 +147,8 @@ class TemplateDefinition(Struct, frozen=True, kw_only=True):
     #: Labels; those in ``button_parameters`` (by index) need a value.
     buttons: tuple[str, ...] = ()
     button_parameters: tuple[int, ...] = ()
+    #: One per button, as in ``Template.button_kinds``; other kinds in the provider's word, in lower case.
+    button_kinds: tuple[str, ...] = ()
     #: The provider's own id, where sending needs one.
     id: str = ""
 

@@ -55,6 +55,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     #: Calls per second for the whole account, and for one bucket.
     rate: float = 0.0
     bucket_rate: float = 0.0
+    #: Calls that one bucket may make at once before ``bucket_rate`` counts.
+    bucket_burst: float = 1.0
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):

@@ -125,8 +125,11 @@ class Template(Part, frozen=True, tag="template"):
     #: What stands above: words, or a file whose ``stored`` is set.
     header: str = ""
     header_media: "Media | None" = None
+    header_location: "Location | None" = None
     #: One per button: the changing end of its address, or its payload; empty for a button without.
     buttons: tuple[str, ...] = ()
+    #: What each of them is, where the provider tells them apart: ``url``, ``quick_reply``, ``copy_code``; without: ``url``.
+    button_kinds: tuple[str, ...] = ()
 
 
 class OrderItem(Struct, frozen=True):
@@ -171,7 +174,7 @@ class Activity(Part, frozen=True, tag="activity"):
     """A line by the system, as data, so that every reader sees it in their own language."""
 
     #: ``assigned``, ``released``, ``transferred``, ``snoozed``, ``resolved``, ``reopened``, ``opted_out``, ``opted_in``, ``moved``,
-    #: ``started`` (on the page ``subject``), ``referred`` (by the page ``subject``).
+    #: ``started`` (on the page ``subject``), ``referred`` (by the page ``subject``), ``joined`` (``subject`` takes part from now on).
     code: str
     #: Name of who did it; empty for the router.
     actor: str = ""

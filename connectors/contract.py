@@ -15,7 +15,7 @@ input gives the same output, so a payload can be parsed again years later.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import aiohttp
 from msgspec import Struct
@@ -154,6 +154,20 @@ async def no_links(stored: str) -> str:
     raise OSError(f"the file {stored} has no public address here")
 
 
+class Reporter(Protocol):
+    """Tells of an exchange with the provider that the gateway does not see.
+
+    ``token``: credentials were renewed, or not; ``code`` is ``auth`` if they are refused. ``receiver``: a connection that receives was
+    lost (``ok=False``), or stands again. Never raises, never waits; secrets are taken out, but better never put in.
+    """
+
+    def __call__(self, kind: Literal["token", "receiver"], *, ok: bool, code: str = "", detail: str = "") -> None: ...
+
+
+def no_report(kind: Literal["token", "receiver"], *, ok: bool, code: str = "", detail: str = "") -> None:
+    """Where nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientContext:
     """What the gateway lends to a client."""
@@ -166,6 +180,8 @@ class ClientContext:
     read_file: FileReader
     #: Gives it a public address, for providers that fetch files instead of being sent them.
     link_file: FileLinker = no_links
+    #: Notes in the channel's log what no call and no webhook shows.
+    report: Reporter = no_report
 
 
 def content_type(request: Request) -> Mapping[str, str]:

@@ -14,8 +14,14 @@ GROUP: Final = "sportello.connectors"
 #: Kind -> ``module:attribute`` of what comes with us.
 BUILT_IN: Final = MappingProxyType(
     {
+        "email": "connectors.email:CONNECTOR",
+        "instagram": "connectors.instagram:CONNECTOR",
+        "messenger": "connectors.messenger:CONNECTOR",
+        "sms": "connectors.sms:CONNECTOR",
         "telegram": "connectors.telegram:CONNECTOR",
         "webchat": "connectors.webchat:CONNECTOR",
+        "whatsapp": "connectors.whatsapp:CONNECTOR",
+        "whatsapp_twilio": "connectors.whatsapp_twilio:CONNECTOR",
     }
 )
 

@@ -26,6 +26,8 @@ class Delivery:
     lane: str = ""
     #: Called with the provider's answer: its status and body (0 and the reason if there was none).
     answered: Callable[[int, bytes], Awaitable[None]] | None = None
+    #: The same with the answer's media type, for providers to whom it matters.
+    typed: Callable[[int, bytes, str], Awaitable[None]] | None = None
 
 
 class Webhooks:
@@ -102,18 +104,20 @@ class Webhooks:
 
     async def _deliver(self, delivery: Delivery) -> None:
         for wait in (*self._retries, None):
-            status, body = await self._try(delivery)
+            status, body, kind = await self._try(delivery)
             self.log = [*self.log[-_LOG:], status]
             if 200 <= status < 300 or wait is None:
                 if delivery.answered is not None:
                     await delivery.answered(status, body)
+                if delivery.typed is not None:
+                    await delivery.typed(status, body, kind)
                 return
             await asyncio.sleep(wait)
 
-    async def _try(self, delivery: Delivery) -> tuple[int, bytes]:
+    async def _try(self, delivery: Delivery) -> tuple[int, bytes, str]:
         assert self._session is not None
         try:
             async with self._session.post(delivery.url, data=delivery.body, headers=dict(delivery.headers)) as answer:
-                return answer.status, await answer.read()
+                return answer.status, await answer.read(), answer.content_type
         except (aiohttp.ClientError, OSError) as error:
-            return 0, type(error).__name__.encode()
+            return 0, type(error).__name__.encode(), ""
