@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gateway.channel_cases import make_cases, refs_of
 from gateway.credentials import Kind, end, issue_link, issue_token
 from gateway.held import held_report, hold, release
 from gateway.passwords import BadPassword, Passwords
@@ -25,6 +26,7 @@ from routing.command import PutAgent, SetMember
 from routing.errors import Refused
 from routing.router import Router
 from storage.errors import StorageError
+from storage.interaction import Interaction, LogFilter
 from storage.protocol import Store, Transaction
 from storage.record import Agent, Role
 
@@ -182,6 +184,23 @@ class Admin:
         """What is wrong with the database, line by line."""
         return await self.store.check()
 
+    async def channel_health(self) -> Any:
+        """How well each channel is, as it was last judged."""
+        return await self.store.view(lambda tx: tx.channel_log.health())
+
+    async def channel_log(self, channel: str, message: str, before: str, limit: int, failed: bool) -> Any:  # noqa: FBT001 - by name
+        """The newest interactions, those before ``before``."""
+
+        async def work(tx: Transaction) -> list[Interaction]:
+            wanted = LogFilter(refs=await refs_of(tx, channel, message), ok=False if failed else None)
+            return await tx.channel_log.page(channel, wanted, before, limit)
+
+        return await self.store.view(work)
+
+    async def channel_cases(self, channel: str, ids: list[str]) -> Any:
+        """Of each id, a case for the conformance kit, or why there is none."""
+        return await self.store.view(lambda tx: make_cases(tx, channel, ids))
+
     async def run_reprocess(self, channel: str) -> Any:
         return dict(await self.reprocess(channel))
 
@@ -220,6 +239,9 @@ _ACTIONS: Final[Mapping[str, Callable[..., Awaitable[Any]]]] = {
     "outbox.hold": Admin.outbox_hold,
     "outbox.release": Admin.outbox_release,
     "status": Admin.status,
+    "channel.health": Admin.channel_health,
+    "channel.log": Admin.channel_log,
+    "channel.cases": Admin.channel_cases,
     "reprocess": Admin.run_reprocess,
 }
 

@@ -10,6 +10,7 @@ from gateway.passwords import Passwords
 from gateway.services import Services
 from gateway.web import asyncapi, openapi
 from gateway.web.chat import chat_channels
+from gateway.web.courtesies import Courtesies
 from gateway.web.dispatch import bind
 from gateway.web.endpoints import ENDPOINTS, OPERATORS
 from gateway.web.middleware import add_headers, answer_errors
@@ -17,6 +18,7 @@ from gateway.web.operations import ROUTES
 from gateway.web.route import PREFIX, encode
 from gateway.web.signing import Cursors
 from gateway.web.state import STATE, WebState
+from gateway.web.template_cache import Templates
 from gateway.web.throttle import Throttle
 
 _FREE_LOGINS: Final = 5
@@ -37,6 +39,8 @@ def create_app(services: Services, *, demo: bool = False) -> web.Application:
         started=services.clock(),
         demo=demo,
         chats=chat_channels(services),
+        courtesies=Courtesies(services),
+        templates=Templates(services.clock),
         cursors=Cursors(services.config.server.secret_key),
         passwords=Passwords(),
         login_throttle=Throttle(services.clock, free=_FREE_LOGINS),

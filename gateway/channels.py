@@ -39,7 +39,8 @@ class PlannedChannel:
 
     @property
     def rules(self) -> ChannelRules:
-        return ChannelRules(queue=self.section.queue, sends=self.connector.capabilities.sends)
+        able = self.connector.capabilities
+        return ChannelRules(queue=self.section.queue, sends=able.sends, windows=able.windows, public=able.public, limits=able.limits)
 
 
 def plan_channels(config: Config) -> list[PlannedChannel]:
@@ -61,9 +62,24 @@ def plan_channels(config: Config) -> list[PlannedChannel]:
             problems.append(Problem(key=f"channels.{id_}", place=place, what=str(error), remedy="Reinstall the connector's package."))
         else:
             planned.append(PlannedChannel(id=id_, section=section, connector=connector, settings=settings))
+    problems.extend(_twins(planned, config))
     if problems:
         raise ConfigError(problems)
     return planned
+
+
+def _twins(planned: list[PlannedChannel], config: Config) -> Iterator[Problem]:
+    """Two channels for one account of a provider's: nobody could say whose a message is."""
+    first: dict[tuple[str, str], str] = {}
+    for plan in planned:
+        account = plan.connector.account(plan.settings) if plan.section.enabled else ""
+        if not account:
+            continue
+        twin = first.setdefault((plan.connector.kind, account), plan.id)
+        if twin != plan.id:
+            what = f"the channel {twin!r} has the same account of {plan.connector.kind} already: {account}"
+            place = source_of(("channels", plan.id, "kind"), config.sources).place
+            yield Problem(key=f"channels.{plan.id}", place=place, what=what, remedy="Remove one of the two, or set enabled = false.")
 
 
 def secrets_in(value: Any) -> Iterator[Secret]:

@@ -1,9 +1,7 @@
 """``sportello demo``: everything on one machine, with a shop, two agents and a phone; no account anywhere is needed."""
 
 import sys
-import time
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,56 +10,45 @@ from msgspec.structs import replace
 
 from config import ChannelConfig, Config
 from connectors.abilities import Provisioner
+from gateway import simulated
 from gateway.credentials import issue_link
 from gateway.server import Occasion
 from gateway.services import Services
+from gateway.web.state import origin_of
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import PutAgent, SetMember
 from storage.record import Agent, Role
 
 DATA_DIR: Final = "var/demo"
 WEB: Final = "web"
-TELEGRAM: Final = "telegram"
-SIMULATOR: Final = "/sim/telegram"
-#: Opens nothing but the simulator in this very process.
-_TOKEN: Final = "1000001:demo-token-for-the-simulator-only-000"  # noqa: S105
-_WEBHOOK_SECRET: Final = "demo-webhook-secret-for-the-simulator"  # noqa: S105
 _STAFF: Final = (("Ada", "ada@example.org", Role.ADMIN), ("Ben", "ben@example.org", Role.AGENT))
 
 
 def occasion(say: Callable[[str], None]) -> Occasion:
     """The demo as a variation of the server; ``say`` gets the text for the terminal."""
+    providers = simulated.providers()
 
     async def ready(services: Services) -> None:
         links = await seed(services)
-        await _connect_bot(services)
+        await connect(services)
         say(welcome(services.config.public_url, links, Path(services.config.data_dir)))
+
+    def prepare(config: Config) -> Config:
+        return with_channels(config, providers)
+
+    def mount(app: web.Application, public_url: str) -> None:
+        simulated.mount(app, public_url, providers)
 
     return Occasion(demo=True, prepare=prepare, mount=mount, ready=ready)
 
 
-def prepare(config: Config) -> Config:
-    """The demo's two channels, at the address that the gateway has got."""
-    bot = {"token": _TOKEN, "secret_token": _WEBHOOK_SECRET, "mode": "webhook", "api_base": config.public_url + SIMULATOR}
-    channels = {
-        WEB: ChannelConfig(kind="webchat", title="Shop chat", settings={}),
-        TELEGRAM: ChannelConfig(kind="telegram", title="Telegram (simulated)", settings=bot),
-    }
-    return replace(config, channels=channels)
-
-
-def mount(app: web.Application) -> None:
-    """The provider's side, in the same server. It forgets everybody at its end, and the gateway does not: each start has new people."""
-    first_user = 7_000_000_000 + int(time.time()) * 100
-    # By name: the other commands need not wait for the provider's SDK to load.
-    simulator = import_module("connectors.telegram.simulator")
-    app.add_subapp(SIMULATOR, simulator.create_simulator_app(token=_TOKEN, first_user=first_user))
-    listed = [{"kind": TELEGRAM, "title": "Bottega Sportello", "base": SIMULATOR}]
-
-    async def simulators(_: web.Request) -> web.Response:
-        return web.json_response(listed)
-
-    app.router.add_get("/sim", simulators)
+def with_channels(config: Config, providers: Sequence[simulated.Simulated]) -> Config:
+    """The demo's channels, at the address that the gateway has got."""
+    chat = ChannelConfig(kind="webchat", title="Shop chat", settings={"origins": [origin_of(config.public_url)]})
+    channels = {WEB: chat, **{one.kind: one.channel(config.public_url) for one in providers}}
+    # The providers' files lie on this very server.
+    media = replace(config.media, allow_private_hosts=(*config.media.allow_private_hosts, f"{config.server.host}:{config.server.port}"))
+    return replace(config, channels=channels, media=media)
 
 
 async def seed(services: Services) -> dict[str, str]:
@@ -90,10 +77,11 @@ async def _link(services: Services, agent: Agent) -> str:
     return f"{services.config.public_url}/inbox/#login={secret}"
 
 
-async def _connect_bot(services: Services) -> None:
-    client = services.channels[TELEGRAM].client
-    if isinstance(client, Provisioner):
-        await client.provision(f"{services.config.public_url}/webhooks/{TELEGRAM}")
+async def connect(services: Services) -> None:
+    """Register the webhooks, as ``sportello channel connect`` does."""
+    for channel in services.channels.values():
+        if isinstance(channel.client, Provisioner):
+            await channel.client.provision(f"{services.config.public_url}/webhooks/{channel.id}")
 
 
 def welcome(url: str, links: dict[str, str], data_dir: Path) -> str:
@@ -108,8 +96,8 @@ Sportello is running. Stop it with Ctrl+C; what happened is kept in {data_dir}.
   (each log-in link works once, within an hour; start the demo again for new ones)
 
 Try this:
-  1. Open the shop and write in the chat; open the phone and write there too.
-  2. Open Ada's inbox: both conversations wait in one queue. Accept one and answer.
+  1. Open the shop and write in the chat; open the phone and write there too, by WhatsApp, SMS, e-mail, …
+  2. Open Ada's inbox: all conversations wait in one queue. Accept one and answer.
   3. The answer appears in the shop's chat, or on the phone, with its status in the inbox.
 """
 

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 import config as our_config
@@ -27,6 +28,7 @@ from storage.backup import sqlite_path
 from storage.buses import open_bus
 from storage.errors import StorageError, Unavailable
 from storage.held import SENDING_HELD
+from storage.interaction import Health, HealthState
 from storage.spool_file import look
 
 UI_FOLDER: Final = Path(__file__).parent / "ui" / "dist"
@@ -79,6 +81,7 @@ async def examine(load: Callable[[], Config], environment: Mapping[str, str], no
     findings += await asyncio.to_thread(_spools, Path(config.data_dir))
     findings += await _database(url, Path(config.data_dir))
     findings += await _sending(url, Path(config.data_dir))
+    findings += await _health(config)
     findings += await _bus(config.bus.url.reveal())
     return findings
 
@@ -255,6 +258,27 @@ async def _sending(url: str, data_dir: Path) -> list[Finding]:
         return []
     remedy = "Look at what waits: sportello outbox status. Then: sportello outbox release, with --drop-older-than if need be."
     return [_warn("sending", f"held: {why}", remedy)]
+
+
+async def _health(config: Config) -> list[Finding]:
+    """What the running gateway thinks of its channels; without one, nobody looks at them."""
+    try:
+        known = msgspec.convert(await send_order(Path(config.data_dir), Order("channel.health")), dict[str, Health])
+    except (AdminError, OSError):
+        return []
+    findings = []
+    # Of one that was switched off, what was known last is of no interest.
+    enabled = {channel for channel, section in config.channels.items() if section.enabled}
+    for channel, health in sorted(known.items()):
+        if channel not in enabled:
+            continue
+        for component, part in health.items():
+            if part.state in (HealthState.DOWN, HealthState.DEGRADED):
+                text = f"{component.value} is {part.state.value} since {part.since:%Y-%m-%d %H:%M} UTC: {part.why}"
+                remedy = f"Look: sportello channel check {channel}, and sportello channel log {channel} --failed"
+                make = _fail if part.state is HealthState.DOWN else _warn
+                findings.append(make(f"channel {channel}", text, remedy))
+    return findings
 
 
 async def _database(url: str, data_dir: Path) -> list[Finding]:

@@ -14,8 +14,12 @@ import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from config import Secret
 from connectors.abilities import FetchedMedia
+from gateway.web.signing import derive_key
 
+#: Says that a request is one of ours: what we fetch from ourselves we would fetch for ever.
+LOOP_HEADER: Final = "Sportello-Fetch"
 PORTS: Final = frozenset({80, 443, 8443})
 MAX_REDIRECTS: Final = 3
 CONNECT_SECONDS: Final = 10.0
@@ -66,6 +70,11 @@ def is_public(address: str) -> bool:
     return not any(ip in network for network in _BLOCKED_4)
 
 
+def loop_mark(secret: Secret) -> str:
+    """What this gateway, all its nodes, writes into :data:`LOOP_HEADER`. Another gateway's is none of our business."""
+    return derive_key(secret, "loop").hex()[:32]
+
+
 class _Resolver(AbstractResolver):
     """Refuses a name as a whole if any of its addresses is not public: a mix is an attack, not an accident."""
 
@@ -92,13 +101,15 @@ def _guarded_socket(address: tuple[Any, ...]) -> socket.socket:
 class GuardedFetcher:
     """One per gateway; :meth:`close` it."""
 
-    def __init__(self, allow_private: Sequence[str] = ()) -> None:
-        """``allow_private``: ``host:port`` texts that are exempt from the guard."""
+    def __init__(self, allow_private: Sequence[str] = (), own_url: str = "", mark: str = "") -> None:
+        """``allow_private``: ``host:port`` texts that are exempt from the guard. ``own_url``: the gateway's, ``mark``: its loop mark."""
         self._allowed = frozenset(entry.lower() for entry in allow_private)
+        self._own = yarl.URL(own_url).host
         timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
         guarded = aiohttp.TCPConnector(resolver=_Resolver(), socket_factory=_guarded_socket, use_dns_cache=False, force_close=True)
-        self._guarded = _session(guarded, timeout)
-        self._exempt = _session(aiohttp.TCPConnector(force_close=True), timeout)
+        headers = {LOOP_HEADER: mark} if mark else {}
+        self._guarded = _session(guarded, timeout, headers)
+        self._exempt = _session(aiohttp.TCPConnector(force_close=True), timeout, headers)
 
     async def close(self) -> None:
         await self._guarded.close()
@@ -140,13 +151,16 @@ class GuardedFetcher:
             raise Blocked("it holds a user name")
         if f"{url.host}:{url.port}".lower() in self._allowed:
             return self._exempt
+        if url.host == self._own:
+            raise Blocked("it is our own")
         if url.port not in PORTS:
             raise Blocked(f"port {url.port}")
         return self._guarded
 
 
-def _session(connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+def _session(connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, headers: dict[str, str]) -> aiohttp.ClientSession:
+    jar = aiohttp.DummyCookieJar()
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False, cookie_jar=jar, headers=headers)
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> FetchedMedia:

@@ -1,10 +1,13 @@
 """Bytes of files, by their content: ``<data_dir>/media/ab/abcdef…``. What is written is complete and durable before its name exists.
 
+Nothing here decodes, unpacks or runs a file. A picture that is too large for a browser is no picture, but a file to be downloaded.
+
 Where several nodes share a database, it keeps the files (``storage.protocol.Vault``), and the folder is this node's copy of some.
 """
 
 import asyncio
 import hashlib
+import mmap
 import os
 import tempfile
 from collections.abc import AsyncIterable, Callable
@@ -15,11 +18,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from gateway.pictures import MAX_PIXELS, Bytes, pixels, without_metadata
 from storage.protocol import Vault
 
 #: Media types that a browser may show in the page; all others are downloads.
 INLINE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-_ABANDONED_SECONDS: Final = 3600
+_ABANDONED_SECONDS: Final = 3000
+_SWEEP_SECONDS: Final = 600
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
 #: (offset, bytes) pairs that must all match -> media type. SVG and HTML are missing on purpose: they can carry scripts.
@@ -59,7 +64,7 @@ class Saved(Struct, frozen=True, kw_only=True):
 
     #: Hex; the same content always has the same one.
     sha256: str
-    #: By signature, never by claim.
+    #: By signature, never by claim; a picture of more than :data:`gateway.pictures.MAX_PIXELS` has none.
     mime: str
     size: int
 
@@ -80,7 +85,12 @@ class FileStore:
         self._vault = vault
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        # What a crash left half-written has no name that anybody knows; another process may be writing what is young.
+        self._swept = 0.0
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a crash left half-written: it has no name that anybody knows. Another process may be writing what is young."""
+        self._swept = time()
         for leftover in self._incoming.iterdir():
             with suppress(FileNotFoundError):
                 if leftover.stat().st_mtime < time() - _ABANDONED_SECONDS:
@@ -108,7 +118,12 @@ class FileStore:
         return saved
 
     async def save_stream(self, chunks: AsyncIterable[bytes], max_bytes: int) -> Saved:
-        """Keep what ``chunks`` give, without holding it in memory. Raises TooLarge, or what ``chunks`` raises; then nothing is kept."""
+        """Keep what ``chunks`` give, a photo without where and with what it was taken.
+
+        Other files are never held in memory. Raises TooLarge, or what ``chunks`` raises; then nothing is kept.
+        """
+        if time() - self._swept > _SWEEP_SECONDS:
+            await asyncio.to_thread(self._sweep)
         handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=self._incoming)
         temporary = Path(name)
         try:
@@ -122,11 +137,14 @@ class FileStore:
                     digest.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
                 await asyncio.to_thread(_flush, file.fileno(), file.flush)
+            mime, cleaned = await asyncio.to_thread(_looked_at, temporary, detect_type(head))
+            if cleaned is not None:
+                return await self.save(cleaned)
             await asyncio.to_thread(self._publish, temporary, digest.hexdigest())
         finally:
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
         await self._to_vault(digest.hexdigest())
-        return Saved(sha256=digest.hexdigest(), mime=detect_type(head), size=size)
+        return Saved(sha256=digest.hexdigest(), mime=mime, size=size)
 
     async def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError, StorageError."""
@@ -159,7 +177,7 @@ class FileStore:
             self._publish(temporary, sha256)
         finally:
             temporary.unlink(missing_ok=True)
-        return Saved(sha256=sha256, mime=detect_type(data[:16]), size=len(data))
+        return Saved(sha256=sha256, mime=_shown_type(data, detect_type(data[:16])), size=len(data))
 
     def _publish(self, temporary: Path, sha256: str) -> None:
         target = self.path(sha256)
@@ -169,6 +187,18 @@ class FileStore:
         _sync_folder(target.parent)
         if fresh_folder:
             _sync_folder(self._folder)
+
+
+def _shown_type(data: Bytes, mime: str) -> str:
+    return mime if pixels(data, mime) <= MAX_PIXELS else UNKNOWN_TYPE
+
+
+def _looked_at(path: Path, mime: str) -> tuple[str, bytes | None]:
+    """The type that it is kept with, and the same picture without its metadata if it has any."""
+    if mime not in INLINE_TYPES:
+        return mime, None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _shown_type(data, mime), without_metadata(data, mime)
 
 
 def _flush(descriptor: int, flush: Callable[[], None]) -> None:

@@ -4,11 +4,13 @@ Nothing may be answered "taken" before :func:`take_in` has returned: then it is 
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import msgspec
 import structlog
 
 from connectors.abilities import Acknowledger
@@ -23,6 +25,8 @@ from storage.spooling import Place
 
 _WHY_CHARS: Final = 500
 _KEY_CHARS: Final = 512
+#: Events of one request that are appended in one transaction.
+_AT_ONCE: Final = 1000
 _QUARANTINED: Final = str(PayloadQuarantined.__struct_config__.tag)
 
 
@@ -47,42 +51,125 @@ class Receipt:
     events: tuple[AnyEvent, ...] = ()
     #: One per event: where it lies.
     places: tuple[Place, ...] = ()
+    #: One per event: whose it is. One webhook may bring events for several accounts.
+    channels: tuple[Channel, ...] = ()
 
 
-async def take_in(services: Services, channel: Channel, request: Request) -> Receipt:
-    """Verify, parse and store one request. Raises storage errors; then nothing was taken and the provider should try again."""
+async def take_in(services: Services, channel: Channel, request: Request, *, ours: bool = False) -> Receipt:
+    """Verify, parse and store one request. Raises storage errors; then nothing was taken and the provider should try again.
+
+    ``ours``: we asked the provider for it ourselves, so there is no signature to look at.
+    """
+    began = time.perf_counter()
+    try:
+        receipt = await _take_in(services, channel, request, ours=ours)
+    except StorageError as error:
+        services.journal.arrived(channel.id, request, "unavailable", seconds=time.perf_counter() - began, detail=type(error).__name__)
+        raise
+    seconds = time.perf_counter() - began
+    for owner in {one.id for one in receipt.channels} or {channel.id}:
+        pairs = zip(receipt.channels, receipt.events, receipt.places, strict=True)
+        mine = [(event, place) for one, event, place in pairs if one.id == owner]
+        positions = [place.pos for _, place in mine if isinstance(place, Appended)]
+        services.journal.arrived(owner, request, receipt.outcome, [event for event, _ in mine], positions, seconds)
+    return receipt
+
+
+async def _take_in(services: Services, channel: Channel, request: Request, *, ours: bool) -> Receipt:
     metrics = services.metrics
-    if not _verified(channel, request):
+    if not ours and not verified(channel, request):
         metrics.received.labels(channel.id).inc()
         metrics.inbound.labels(channel.id, Outcome.REFUSED).inc()
         return Receipt(Outcome.REFUSED)
-    events = read_events(channel, request)
-    metrics.received.labels(channel.id).inc(len(events))
+    placed = place_events(services, channel, request, read_events(channel, request))
+    for owner, _ in placed:
+        metrics.received.labels(owner.id).inc()
     services.crash.reach("intake.read")
-    try:
-        places = await services.inbound.append([entry_of(channel.id, event, request) for event in events])
-    except StorageError:
-        metrics.inbound.labels(channel.id, Outcome.REFUSED).inc(len(events))
-        raise
+    places: list[Place] = []
+    for first in range(0, len(placed), _AT_ONCE):
+        chunk = placed[first : first + _AT_ONCE]
+        try:
+            places += await services.inbound.append([entry_of(owner.id, event, request) for owner, event in chunk])
+        except StorageError:
+            # What was appended before is a duplicate when the provider comes again.
+            _count(services, placed, places)
+            for owner, _ in placed[first:]:
+                metrics.inbound.labels(owner.id, Outcome.REFUSED).inc()
+            raise
     services.crash.reach("intake.appended")
-    outcomes = [outcome_of(event_type(event), place) for event, place in zip(events, places, strict=True)]
-    for outcome in outcomes:
+    outcomes = _count(services, placed, places)
+    return Receipt(_overall(outcomes), tuple(event for _, event in placed), tuple(places), tuple(owner for owner, _ in placed))
+
+
+def _count(services: Services, placed: Sequence[tuple[Channel, AnyEvent]], places: Sequence[Place]) -> list[Outcome]:
+    """What became of those that have a place."""
+    outcomes = [outcome_of(event_type(event), place) for (_, event), place in zip(placed, places, strict=False)]
+    for (owner, _), outcome in zip(placed, outcomes, strict=False):
         if outcome is not Outcome.SPOOLED:
-            metrics.inbound.labels(channel.id, outcome).inc()
-    return Receipt(_overall(outcomes), events, tuple(places))
+            services.metrics.inbound.labels(owner.id, outcome).inc()
+    return outcomes
 
 
-async def acknowledge(channel: Channel, receipt: Receipt) -> None:
-    """Do the client's courtesies for what was new, for example stop a button's spinner. Never raises."""
-    if not isinstance(channel.client, Acknowledger):
-        return
-    for event, place in zip(receipt.events, receipt.places, strict=True):
-        if isinstance(place, Duplicate):
+async def acknowledge(receipt: Receipt) -> None:
+    """Do the clients' courtesies for what was new, for example stop a button's spinner. Never raises."""
+    for channel, event, place in zip(receipt.channels, receipt.events, receipt.places, strict=True):
+        if isinstance(place, Duplicate) or not isinstance(channel.client, Acknowledger):
             continue
         try:
             await channel.client.acknowledge(event)
         except Exception as error:  # noqa: BLE001 - a courtesy: whatever goes wrong must not touch the message
             structlog.get_logger("intake").warning("acknowledge failed", channel=channel.id, error=type(error).__name__)
+
+
+# --- whose is it? ----------------------------------------------------------------------------------------------------
+
+
+def account_of(channel: Channel) -> str:
+    """Which account of the provider's it is; empty if its webhooks name none."""
+    return str(channel.connector.account(channel.settings))
+
+
+def channel_of_account(services: Services, kind: str, account: str) -> Channel | None:
+    """The enabled channel of this kind for an account of the provider's."""
+    alike = (channel for channel in services.channels.values() if channel.enabled and channel.connector.kind == kind)
+    return next((channel for channel in alike if account_of(channel) == account), None)
+
+
+def place_events(services: Services, channel: Channel, request: Request, events: Sequence[AnyEvent]) -> list[tuple[Channel, AnyEvent]]:
+    """Each event with the channel whose account it is for.
+
+    Another channel gets only what it would have accepted itself: the secret of one app must not write into another's channel. What is
+    for an account that no channel has is kept as one quarantined payload per account, for the day when there is one.
+    """
+    own, placed, homeless = account_of(channel), [], {}
+    for event in events:
+        account = event.account
+        if account in ("", own) or not own:
+            placed.append((channel, event))
+        elif account not in homeless:
+            owner = channel_of_account(services, channel.connector.kind, account)
+            if owner is not None and verified(owner, request):
+                placed.append((owner, event))
+                continue
+            homeless[account] = _of_no_channel(channel, request, account, owner)
+            placed.append((channel, homeless[account]))
+    for account, kept in homeless.items():
+        structlog.get_logger("intake").warning(
+            "events for another account were set aside", channel=channel.id, account=account, why=kept.why
+        )
+    return placed
+
+
+def _of_no_channel(channel: Channel, request: Request, account: str, owner: Channel | None) -> PayloadQuarantined:
+    if owner is None:
+        why = f"It is for the account {account}, which no enabled {channel.connector.kind} channel has; configure one, then reprocess."
+    else:
+        why = f"It is for the account {account} of the channel {owner.id}, whose own settings do not accept this request's signature."
+    kept = quarantined(channel, request, why)
+    # With what proves it, so that the channel it is for can judge it later; a signature of this body serves for nothing else.
+    proofs = {name: value for name, value in request.headers.items() if "signature" in name}
+    key = "q:" + hashlib.sha256(f"{kept.key}\0{account}".encode("utf-8", "surrogatepass")).hexdigest()
+    return msgspec.structs.replace(kept, key=key, account=account, headers={**kept.headers, **proofs})
 
 
 def read_events(channel: Channel, request: Request) -> tuple[AnyEvent, ...]:
@@ -95,6 +182,12 @@ def read_events(channel: Channel, request: Request) -> tuple[AnyEvent, ...]:
             if not 0 < len(event.key) <= _KEY_CHARS:
                 return (quarantined(channel, request, f"the connector gave an event a key of {len(event.key)} characters"),)
             encode_event(event).decode()
+        headers = dict(channel.connector.keeps(request))
+        # What a connector set aside by itself is parsed again like all the rest: with the headers that it needs for it.
+        events = tuple(
+            msgspec.structs.replace(event, headers=headers) if isinstance(event, PayloadQuarantined) and not event.headers else event
+            for event in events
+        )
     except BadPayload as error:
         return (quarantined(channel, request, str(error)),)
     except Exception as error:  # noqa: BLE001 - a crash in a parser is our fault, and the message must survive it
@@ -132,7 +225,8 @@ def _ordering_key(event: AnyEvent) -> str:
     return event.key
 
 
-def _verified(channel: Channel, request: Request) -> bool:
+def verified(channel: Channel, request: Request) -> bool:
+    """Is it from the provider, by this channel's settings? Never raises."""
     try:
         return bool(channel.connector.verify(request, channel.settings))
     except Exception as error:  # noqa: BLE001 - a header that crashes the check is a wrong header, and never our 500

@@ -15,6 +15,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from config.secret import MASK, Secret
+from gateway.redact import SHORTEST, forms_of, values_of
 
 #: A key with one of these words in its name never shows its value.
 _SECRET_KEYS: Final = re.compile(
@@ -74,7 +75,7 @@ class Redaction:
     """Masks credentials and makes control characters visible, in every value at any depth."""
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        values = sorted({secret.reveal() for secret in secrets if len(secret.reveal()) >= 6}, key=len, reverse=True)
+        values = sorted({form for value in values_of(secrets) for form in forms_of(value) if len(form) >= SHORTEST}, key=len, reverse=True)
         self._known = re.compile("|".join(re.escape(value) for value in values)) if values else None
 
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -31,8 +31,26 @@ class Metrics:
         self.outbox_waiting = Gauge("sportello_outbox_waiting", "Replies accepted and not finished", ["channel"], registry=registry)
         self.sending_held = Gauge("sportello_sending_held", "1 while no reply is sent until an operator releases it", registry=registry)
         self.channel_paused = Gauge("sportello_channel_paused", "1 while a channel's sending is paused", ["channel"], registry=registry)
+        self.breaker_open = Gauge(
+            "sportello_breaker_open", "1 while a provider that does not answer is left alone", ["channel"], registry=registry
+        )
+        #: ``outcome``: ``adopted`` (it had been sent), ``unsent`` (it had not), ``doubtful`` (nobody could say; sent again, with a mark).
+        self.resolved = Counter(
+            "sportello_resolved_attempts", "Attempts without an answer, by what was found out", ["channel", "outcome"], registry=registry
+        )
+        self.missed = Counter("sportello_missed", "Events that no webhook had brought, found by asking", ["channel"], registry=registry)
         #: ``outcome``: ``stored``, ``retry``, ``given_up``.
         self.media = Counter("sportello_media", "Files fetched from providers", ["channel", "outcome"], registry=registry)
+        #: 0: ok, 1: degraded, 2: down; a component of which nothing is known has none. Only the node that judges shows it.
+        self.channel_health = Gauge(
+            "sportello_channel_health",
+            "0 while a part of a channel is well, 1 degraded, 2 down",
+            ["channel", "component"],
+            registry=registry,
+        )
+        self.channel_log_dropped = Counter(
+            "sportello_channel_log_dropped", "Interactions that a channel's log had no room for", ["channel"], registry=registry
+        )
         self.feed_subscribers = Gauge("sportello_feed_subscribers", "Open live feeds", ["kind"], registry=registry)
         self.worker_up = Gauge("sportello_worker_up", "1 while a background worker runs", ["worker"], registry=registry)
         self.worker_restarts = Counter("sportello_worker_restarts", "Workers restarted after a failure", ["worker"], registry=registry)

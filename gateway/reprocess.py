@@ -2,7 +2,7 @@
 
 from connectors.contract import Request
 from connectors.event import PayloadQuarantined, decode_event
-from gateway.intake import entry_of, read_events
+from gateway.intake import entry_of, place_events, read_events
 from gateway.services import Channel, Services
 from storage.protocol import Transaction
 from storage.record import Entry, Recorded
@@ -30,7 +30,7 @@ async def _page(services: Services, after: int) -> list[Recorded]:
 
 
 async def _again(services: Services, recorded: Recorded, counts: dict[str, int]) -> None:
-    entries = _read(services.channels.get(recorded.entry.channel), recorded, services.config.public_url)
+    entries = _read(services, services.channels.get(recorded.entry.channel), recorded)
 
     async def keep(tx: Transaction) -> None:
         await tx.stream.append(entries)
@@ -44,19 +44,23 @@ async def _again(services: Services, recorded: Recorded, counts: dict[str, int])
     counts["events"] += len(entries)
 
 
-def _read(channel: Channel | None, recorded: Recorded, public_url: str) -> list[Entry]:
+def _read(services: Services, channel: Channel | None, recorded: Recorded) -> list[Entry]:
     """The events of a payload; none if it still cannot be read."""
     if channel is None:
         return []
-    event = decode_event(recorded.entry.data)
+    kept = decode_event(recorded.entry.data)
     request = Request(
         method="POST",
-        url=f"{public_url}/webhooks/{channel.id}",
-        headers=event.headers if isinstance(event, PayloadQuarantined) else {},
+        url=f"{services.config.public_url}/webhooks/{channel.id}",
+        headers=kept.headers if isinstance(kept, PayloadQuarantined) else {},
         body=recorded.entry.raw,
         received_at=recorded.entry.at,
     )
     events = read_events(channel, request)
-    if any(isinstance(event, PayloadQuarantined) for event in events):
+    if kept.account:
+        # Set aside for an account that had no channel then: the rest of the payload found its place at once.
+        events = tuple(event for event in events if event.account == kept.account)
+    placed = place_events(services, channel, request, events)
+    if any(isinstance(event, PayloadQuarantined) for _, event in placed):
         return []
-    return [entry_of(channel.id, event, request) for event in events]
+    return [entry_of(owner.id, event, request) for owner, event in placed]

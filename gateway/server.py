@@ -50,8 +50,8 @@ def _as_it_is(config: Config) -> Config:
     return config
 
 
-def _no_more(app: web.Application) -> None:
-    del app
+def _no_more(app: web.Application, public_url: str) -> None:
+    del app, public_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Occasion:
     demo: bool = False
     #: The last word on the configuration, once the port is known.
     prepare: Callable[[Config], Config] = _as_it_is
-    #: Adds to the application before it starts.
-    mount: Callable[[web.Application], None] = _no_more
+    #: Adds to the application, which will have this public address, before it starts.
+    mount: Callable[[web.Application, str], None] = _no_more
     #: Called when requests are answered.
     ready: Callable[[Services], Awaitable[None]] = _nothing
     crash: CrashPoints = field(default_factory=CrashPoints)
@@ -186,7 +186,7 @@ def _with_port(config: Config, listener: socket.socket) -> Config:
 
 def _application(services: Services, occasion: Occasion) -> web.Application:
     app = create_app(services, demo=occasion.demo)
-    occasion.mount(app)
+    occasion.mount(app, services.config.public_url)
     return app
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from config.model import Config
 from connectors.contract import Client, Connector
 from gateway.attendance import Attendance
+from gateway.channel_log import Journal
 from gateway.crashpoint import CrashPoints
 from gateway.files import FileStore
 from gateway.hub import Hub
@@ -59,6 +60,8 @@ class Services:
     #: Fans committed events out to open feeds.
     hub: Hub
     files: FileStore
+    #: What is exchanged with providers is noted here.
+    journal: Journal
     metrics: Metrics
     #: Set whenever a reply may have become due.
     outbox_wake: asyncio.Event

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,9 +14,10 @@ import structlog
 from msgspec.structs import replace
 
 from config import Config, Secret
-from connectors.contract import ClientContext, FileReader
+from connectors.contract import ClientContext, FileLinker, FileReader
 from gateway.attendance import Attendance
-from gateway.channels import PlannedChannel, plan_channels
+from gateway.channel_log import Journal
+from gateway.channels import PlannedChannel, plan_channels, secrets_in
 from gateway.crashpoint import CrashPoints
 from gateway.files import FileStore
 from gateway.held import hold_if_moved
@@ -26,6 +28,7 @@ from gateway.metrics import Metrics
 from gateway.services import Channel, Services
 from gateway.spool import announce_spool, open_spooling
 from gateway.together import Together
+from gateway.web.public_files import file_linker
 from gateway.whisper import Whispers
 from gateway.work.actor import GATEWAY, command_id
 from gateway.work.duty import Duties
@@ -75,20 +78,20 @@ async def open_gateway(
 ) -> AsyncIterator[Services]:
     """Everything but the web server, running (``workers=False``: standing). Two of them can live in one process.
 
-    ``on_fatal`` is called when the disk can no longer be trusted: end the process then. Raises ConfigError, storage errors,
-    ``keys.BadKey``; then nothing is left open. With ``may_be_away`` a PostgreSQL that cannot be reached is no error: what comes in goes
-    into the spool, and the rest begins when it is back; ``on_fatal`` hears of a database that must not be used then.
+    ``on_fatal``: disk or database must not be used any more, end the process. Raises ConfigError, storage errors, ``keys.BadKey``; then
+    nothing is left open. With ``may_be_away`` a PostgreSQL out of reach is no error: what comes in is spooled until it is back.
     """
     planned, data_dir, config = plan_channels(config), _private_folder(config.data_dir), _with_late_key(config)
     async with contextlib.AsyncExitStack() as stack:
         bus, store = await _open_database(stack, config, clock, on_fatal, may_be_away=may_be_away)
         # A tool beside a running gateway takes nothing in, and must not lock that one's spool.
-        way_in = open_spooling(config, store, data_dir, clock=clock, on_fatal=on_fatal)
-        spooling = await stack.enter_async_context(way_in) if workers else None
-        files = FileStore(data_dir / "media", store.vault)
-        session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()))
-        channels = _open_channels(stack, planned, session, _file_reader(store, files))
-        outbox_wake, media_wake, metrics, duties = asyncio.Event(), asyncio.Event(), Metrics(), _duties(config, store, channels, clock)
+        way_in = open_spooling(config, store, data_dir, clock=clock, on_fatal=on_fatal) if workers else contextlib.nullcontext()
+        spooling, files = await stack.enter_async_context(way_in), FileStore(data_dir / "media", store.vault)
+        metrics, outbox_wake, media_wake = Metrics(), asyncio.Event(), asyncio.Event()
+        journal = Journal(store, config, {plan.id: tuple(secrets_in(plan.settings)) for plan in planned}, metrics, clock)
+        lent = await _lent(stack, _file_reader(store, files), file_linker(config, store, clock))
+        duties = _duties(config, store, channels := _open_channels(stack, planned, lent, journal), clock)
+        journal.node = duties.node.id
         services = Services(
             config=config,
             store=store,
@@ -103,6 +106,7 @@ async def open_gateway(
             channels=channels,
             hub=Hub(store, Whispers(bus)),
             files=files,
+            journal=journal,
             metrics=metrics,
             outbox_wake=outbox_wake,
             media_wake=media_wake,
@@ -111,9 +115,14 @@ async def open_gateway(
             crash=crash or CrashPoints(),
         )
         announce_spool(services)
-        join, begin = functools.partial(_join, services, planned), working if workers else _standing
-        await stack.enter_async_context(joined(services, join, begin, on_fatal if may_be_away else None))
+        await stack.enter_async_context(_begun(services, planned, on_fatal if may_be_away else None, workers=workers))
         yield services
+
+
+def _begun(
+    services: Services, planned: Sequence[PlannedChannel], on_fatal: Callable[[BaseException], None] | None, *, workers: bool
+) -> contextlib.AbstractAsyncContextManager[None]:
+    return joined(services, functools.partial(_join, services, planned), working if workers else _standing, on_fatal)
 
 
 async def _open_database(
@@ -131,12 +140,19 @@ async def _open_database(
     return bus, store
 
 
+async def _lent(stack: contextlib.AsyncExitStack, read_file: FileReader, link_file: FileLinker) -> ClientContext:
+    """What all clients are lent; each gets its own name with it."""
+    session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()))
+    return ClientContext(session=session, channel="", read_file=read_file, link_file=link_file)
+
+
 def _open_channels(
-    stack: contextlib.AsyncExitStack, planned: Sequence[PlannedChannel], session: aiohttp.ClientSession, read_file: FileReader
+    stack: contextlib.AsyncExitStack, planned: Sequence[PlannedChannel], lent: ClientContext, journal: Journal
 ) -> dict[str, Channel]:
     channels: dict[str, Channel] = {}
     for plan in planned:
-        channels[plan.id] = plan.open(ClientContext(session=session, channel=plan.id, read_file=read_file))
+        report = functools.partial(journal.reported, plan.id)
+        channels[plan.id] = plan.open(dataclasses.replace(lent, channel=plan.id, report=report))
         stack.push_async_callback(channels[plan.id].client.close)
     return channels
 

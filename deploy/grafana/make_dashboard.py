@@ -80,6 +80,34 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             6,
         ),
     ),
+    "Channels": (
+        Panel(
+            "Health",
+            (("max by (channel, component) (sportello_channel_health)", "{{channel}} {{component}}"),),
+            width=12,
+            help="0: well, 1: degraded, 2: down",
+        ),
+        Panel(
+            "Entries that a channel's log had no room for, per second",
+            ((f"sum by (channel) (rate(sportello_channel_log_dropped_total{{{_NODES}}}[$__rate_interval]))", "{{channel}}"),),
+            "cps",
+            12,
+        ),
+        Panel(
+            "Providers left alone",
+            (("max by (channel) (sportello_breaker_open)", "{{channel}}"),),
+            help="1: too many calls in a row had no answer; one goes through now and then",
+        ),
+        Panel(
+            "Attempts without an answer, by what was found out",
+            (("sum by (channel, outcome) (increase(sportello_resolved_attempts_total[$__rate_interval]))", "{{channel}} {{outcome}}"),),
+            help="adopted: it had been sent; unsent: it had not; doubtful: sent again, with a mark",
+        ),
+        Panel(
+            "Found by asking, as no webhook had brought it",
+            (("sum by (channel) (increase(sportello_missed_total[$__rate_interval]))", "{{channel}}"),),
+        ),
+    ),
     "Nodes": (
         Panel(
             "Requests per second by status",

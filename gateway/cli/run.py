@@ -65,7 +65,8 @@ def serve(
     config = common.load({key: text for key, text in flags.items() if text is not None})
     seat = seat_from(os.environ)
     secrets = [secret for plan in plan_channels(config) for secret in secrets_in(plan.settings)]
-    configure(config.log.level, config.log.format, secrets=[*secrets, *secrets_in(config.server)])
+    secrets += [secret for section in (config.server, config.storage, config.bus) for secret in secrets_in(section)]
+    configure(config.log.level, config.log.format, secrets=secrets)
     if seat is None and config.node.processes > 1:
         check_processes(config)
         return 0 if run(run_processes(config, own_command(), os.environ)) else FAILED

@@ -5,8 +5,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from connectors.abilities import Component
 from gateway.web.openapi import product_version
 from gateway.web.route import PREFIX
+from storage.interaction import Health
 from storage.record import Agent, Conversation, Customer, Decision, KnownIdentity, Message, Queue
 
 _REF: Final = "#/components/schemas/{name}"
@@ -47,6 +49,12 @@ class MemberData(Struct, frozen=True, kw_only=True):
     agent_id: str
 
 
+class HealthData(Struct, frozen=True, kw_only=True):
+    channel_id: str
+    health: Health
+    changed: list[Component]
+
+
 class DecisionData(Struct, frozen=True, kw_only=True):
     decision: Decision
 
@@ -79,6 +87,7 @@ EVENTS: Final[dict[str, type[Struct]]] = {
     "queue.member_added": MemberData,
     "queue.member_removed": MemberData,
     "routing.decided": DecisionData,
+    "channel.health_changed": HealthData,
 }
 
 _CONTROL: Final = {

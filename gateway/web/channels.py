@@ -9,6 +9,8 @@ from gateway.intake import Outcome
 from gateway.services import Channel
 from gateway.web.route import Call, Input, Nothing
 from gateway.web.shapes import ChannelView, Page, QuarantineView, ReconcileView
+from storage.interaction import Health
+from storage.protocol import Transaction
 
 _QUARANTINE_PAGE = 100
 
@@ -20,8 +22,17 @@ class QuarantineQuery(Input, frozen=True, kw_only=True):
 async def list_channels(call: Call[Nothing, Nothing]) -> Page[ChannelView]:
     """All channels with what they can carry."""
     base = call.services.config.public_url
-    views = [_view(channel, base) for _, channel in sorted(call.services.channels.items())]
-    return Page(items=views, as_of_pos=await call.view(lambda tx: tx.stream.head()))
+    supervises = call.principal.supervises
+
+    async def work(tx: Transaction) -> tuple[dict[str, Health], int]:
+        return (await tx.channel_log.health() if supervises else {}), await tx.stream.head()
+
+    health, head = await call.view(work)
+    views = [
+        _view(channel, base, health.get(channel.id, {}) if supervises and channel.enabled else None)
+        for _, channel in sorted(call.services.channels.items())
+    ]
+    return Page(items=views, as_of_pos=head)
 
 
 async def list_quarantine(call: Call[Nothing, QuarantineQuery]) -> Page[QuarantineView]:
@@ -78,7 +89,7 @@ async def reconcile(call: Call[Nothing, Any]) -> Page[ReconcileView]:
     return Page(items=views, as_of_pos=await call.view(lambda tx: tx.stream.head()))
 
 
-def _view(channel: Channel, base: str) -> ChannelView:
+def _view(channel: Channel, base: str, health: Health | None) -> ChannelView:
     return ChannelView(
         id=channel.id,
         kind=channel.connector.kind,
@@ -86,6 +97,7 @@ def _view(channel: Channel, base: str) -> ChannelView:
         enabled=channel.enabled,
         webhook_url=f"{base}/webhooks/{channel.id}",
         capabilities=channel.connector.capabilities,
+        health=health,
     )
 
 

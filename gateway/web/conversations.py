@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from connectors.event import Instant
+from gateway.services import Services
 from gateway.web.errors import Refusal, not_found
 from gateway.web.route import Call, Input, Nothing
-from gateway.web.shapes import ConversationAnswer, ConversationDetail, ConversationView, DecisionList, Page, conversation_view
+from gateway.web.shapes import ConversationAnswer, ConversationDetail, ConversationView, DecisionList, Page
+from gateway.web.windows import shown
 from gateway.whisper import TTL, Whisper
 from routing.command import Accept, Assign, Command, MarkSeen, Reopen, Resolve, Snooze, Transfer
 from storage.access import Scope
@@ -61,7 +63,7 @@ async def list_conversations(call: Call[Nothing, ListQuery]) -> Page[Conversatio
         found = await tx.conversations.page(
             principal.scope, states=states, queue_id=query.queue, assignee_id=assignee, before=before, limit=query.limit + 1
         )
-        return [await with_name(tx, conversation) for conversation in found], await tx.stream.head()
+        return [await with_name(call.services, tx, conversation) for conversation in found], await tx.stream.head()
 
     items, head = await call.view(work)
     more = len(items) > query.limit
@@ -77,7 +79,7 @@ async def get_conversation(call: Call[Nothing, Nothing]) -> ConversationDetail:
         conversation = await visible(tx, call.path("id"), call.principal.scope)
         customer = await tx.customers.get(conversation.customer_id)
         return ConversationDetail(
-            conversation=conversation_view(conversation, customer.name if customer else ""),
+            conversation=shown(call.services, conversation, customer.name if customer else ""),
             customer=customer,
             as_of_pos=await tx.stream.head(),
         )
@@ -129,11 +131,13 @@ async def reopen(call: Call[Nothing, Nothing]) -> ConversationAnswer:
 
 async def mark_read(call: Call[ReadUpTo, Nothing]) -> ConversationAnswer:
     """An agent has seen everything up to a position."""
-    return await _do(call, MarkSeen(**_common(call), pos=call.body.pos))
+    answer = await _do(call, MarkSeen(**_common(call), pos=call.body.pos))
+    call.state.background.start(call.state.courtesies.seen(answer.conversation, call.body.pos))
+    return answer
 
 
 async def typing(call: Call[Nothing, Nothing]) -> None:
-    """Tell the shopper, where the channel is our own web chat, that the caller is typing. Shown for six seconds, kept nowhere.
+    """Tell the shopper that the caller is typing, where the channel can show it. Kept nowhere; our own web chat shows it for six seconds.
 
     Repeat it every three seconds or so while it lasts; more often is passed over. The next message ends it.
     """
@@ -142,6 +146,7 @@ async def typing(call: Call[Nothing, Nothing]) -> None:
     if whispers.may(f"{agent.id} {conversation.id}", now):
         identity = str(conversation.identity)
         whispers.say(Whisper(conversation_id=conversation.id, until=now + TTL, identity=identity, author=agent.name))
+        call.state.background.start(call.state.courtesies.typing(conversation))
 
 
 async def visible(tx: Transaction, conversation_id: str, scope: Scope) -> Conversation:
@@ -152,10 +157,10 @@ async def visible(tx: Transaction, conversation_id: str, scope: Scope) -> Conver
     return conversation
 
 
-async def with_name(tx: Transaction, conversation: Conversation) -> ConversationView:
+async def with_name(services: Services, tx: Transaction, conversation: Conversation) -> ConversationView:
     """Add the customer's name."""
     customer = await tx.customers.get(conversation.customer_id)
-    return conversation_view(conversation, customer.name if customer else "")
+    return shown(services, conversation, customer.name if customer else "")
 
 
 def read_states(text: str) -> list[State]:
@@ -172,4 +177,4 @@ def _common(call: Call[Any, Any]) -> dict[str, Any]:
 
 async def _do(call: Call[Any, Any], command: Command) -> ConversationAnswer:
     conversation: Conversation = await call.command(command)
-    return ConversationAnswer(conversation=await call.view(lambda tx: with_name(tx, conversation)))
+    return ConversationAnswer(conversation=await call.view(lambda tx: with_name(call.services, tx, conversation)))

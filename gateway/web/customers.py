@@ -6,7 +6,8 @@ from msgspec import Meta
 
 from gateway.web.errors import not_found
 from gateway.web.route import Call, Input, Nothing
-from gateway.web.shapes import CustomerAnswer, CustomerDetail, conversation_view
+from gateway.web.shapes import CustomerAnswer, CustomerDetail
+from gateway.web.windows import shown
 from routing.command import MergeCustomers, UnmergeCustomers
 from storage.access import Scope
 from storage.protocol import Transaction
@@ -27,7 +28,7 @@ async def get_customer(call: Call[Nothing, Nothing]) -> CustomerDetail:
         return CustomerDetail(
             customer=customer,
             identities=await tx.customers.identities(customer.id),
-            conversations=[conversation_view(conversation, customer.name) for conversation in conversations],
+            conversations=[shown(call.services, conversation, customer.name) for conversation in conversations],
             as_of_pos=await tx.stream.head(),
         )
 

@@ -70,8 +70,8 @@ async def read_body(request: web.Request) -> bytes:
 
 def refuse_encoded(request: web.Request) -> None:
     """A compressed body could unfold without limit, and a signature over it would be over something else."""
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
+    # Given twice, the parser goes by the last one.
+    if any(encoding.lower() != "identity" for encoding in request.headers.getall("Content-Encoding", ())):
         raise Refusal(415, "content_encoding", "Send the body as it is, without Content-Encoding.", field="Content-Encoding")
 
 

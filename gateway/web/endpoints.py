@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.web import chat, feed, health, pages, visitor_door, visitor_files, visitor_http, webhooks
+from gateway.web import chat, feed, health, pages, public_files, visitor_door, visitor_files, visitor_http, webhooks
 from gateway.web.route import PREFIX
 
 
@@ -66,6 +66,22 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="A provider checks the address",
         tag="Providers",
         answers=_HOOK_ANSWERS,
+    ),
+    Endpoint(
+        method="GET",
+        path="/files/{token}",
+        handler=public_files.fetch,
+        summary="A provider fetches a file that we send, by its signed address",
+        tag="Providers",
+        answers={200: "The bytes.", 404: "No such file, or no such link, or too late.", 429: "Too many."},
+    ),
+    Endpoint(
+        method="HEAD",
+        path="/files/{token}",
+        handler=public_files.fetch,
+        summary="What the file is",
+        tag="Providers",
+        answers={200: "The bytes.", 404: "No such file, or no such link, or too late.", 429: "Too many."},
     ),
     Endpoint(
         method="POST",

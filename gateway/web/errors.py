@@ -3,6 +3,7 @@
 import errno
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -10,8 +11,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from connectors.event import Instant
 from gateway.web.strict_json import BadJson
-from routing.errors import Forbidden, Invalid, NotNow, Refused, Stale, Unknown
+from routing.errors import Forbidden, Invalid, NotNow, Refused, Stale, Unknown, WindowClosed
 from storage.errors import Conflict, NotFound, StorageError, Unavailable
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -31,6 +33,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     #: Which field of the body or query was wrong, as a JSON path or name.
     field: str = ""
+    #: Of a reply window: when it closed, and the part types that may still be sent.
+    closes_at: Instant | None = None
+    sends: list[str] | None = None
     #: Of an unexpected error: what to look for in the log.
     reference: str = ""
 
@@ -45,6 +50,9 @@ class Refusal(Exception):
         self.detail = detail
         self.field = field
         self.headers = dict(headers or {})
+        #: Of a closed reply window.
+        self.closes_at: datetime | None = None
+        self.sends: list[str] | None = None
 
 
 #: Kinds of domain errors and their statuses; the first match counts.
@@ -99,6 +107,8 @@ def respond(refusal: Refusal, reference: str = "") -> web.Response:
         code=refusal.code,
         detail=refusal.detail,
         field=refusal.field,
+        closes_at=refusal.closes_at,
+        sends=refusal.sends,
         reference=reference,
     )
     return web.Response(status=refusal.status, body=msgspec.json.encode(problem), content_type=PROBLEM_TYPE, headers=refusal.headers)
@@ -118,7 +128,10 @@ def _of_router(error: Refused) -> Refusal:
     if isinstance(error, Unknown):
         return not_found()
     field = error.field if isinstance(error, Invalid) else ""
-    return Refusal(_status(error), error.code, str(error), field=field)
+    refusal = Refusal(_status(error), error.code, str(error), field=field)
+    if isinstance(error, WindowClosed):
+        refusal.closes_at, refusal.sends = error.closed_at, sorted(error.sends)
+    return refusal
 
 
 def _of_store(error: StorageError) -> Refusal | None:

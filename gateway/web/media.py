@@ -1,7 +1,6 @@
 """Files: uploads by agents, and all that people sent. Their type is what their bytes say; a browser may show four kinds of pictures."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
@@ -9,6 +8,7 @@ from urllib.parse import quote, unquote
 
 from aiohttp import web
 
+from connectors.names import harmless_name
 from gateway.files import INLINE_TYPES, Saved, TooLarge
 from gateway.services import Services
 from gateway.web.dispatch import BODY_SECONDS
@@ -22,8 +22,6 @@ from storage.record import StoredFile
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME_HEADER: Final = "X-File-Name"
-_NAME_CHARS: Final = 200
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069/\\]")
 _CHUNK: Final = 64 * 1024
 _UPLOAD_SECONDS: Final = 10 * BODY_SECONDS
 
@@ -99,7 +97,7 @@ async def serve(services: Services, file: StoredFile) -> web.FileResponse:
         path,
         headers={
             "Content-Type": file.mime if inline else "application/octet-stream",
-            "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(file.name or file.id, safe='')}",
+            "Content-Disposition": disposition(file),
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cross-Origin-Resource-Policy": "same-origin",
             "Cache-Control": "private, max-age=86400, immutable",
@@ -107,14 +105,20 @@ async def serve(services: Services, file: StoredFile) -> web.FileResponse:
     )
 
 
+def disposition(file: StoredFile) -> str:
+    """RFC 6266: whether a browser may show it in a page, and the name to save it under, percent-encoded as a whole."""
+    shown = "inline" if file.mime in INLINE_TYPES else "attachment"
+    return f"{shown}; filename*=UTF-8''{quote(harmless_name(file.name) or file.id, safe='')}"
+
+
 def file_name(header: str) -> str:
     """A harmless name out of a percent-encoded header: no folders, no control or direction characters."""
     try:
-        name = unquote(header, errors="strict").replace("\\", "/").rsplit("/", 1)[-1]
+        name = unquote(header, errors="strict")
         name.encode()
     except UnicodeError:
         return ""
-    return _UNSAFE.sub("", name).strip(". ")[:_NAME_CHARS]
+    return harmless_name(name)
 
 
 def _too_large(limit: int) -> Refusal:

@@ -1,12 +1,14 @@
 """Around every request: errors become answers, times are measured, headers tell browsers what not to do."""
 
+import hmac
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
-from gateway.web.errors import respond_to
+from gateway.fetch import LOOP_HEADER, loop_mark
+from gateway.web.errors import Refusal, respond_to
 from gateway.web.state import STATE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,6 +38,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     began = time.perf_counter()
     try:
+        _refuse_loop(request)
         response = await handler(request)
     except web.HTTPRedirection:
         raise
@@ -68,6 +71,16 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers.setdefault("Cache-Control", "no-store")
     if request.app[STATE].secure:
         headers.setdefault("Strict-Transport-Security", _HSTS)
+
+
+def _refuse_loop(request: web.Request) -> None:
+    """A message may name an address of ours as its file's; under whatever name it reaches us, it is we who ask."""
+    mark = request.headers.get(LOOP_HEADER)
+    if mark is None:
+        return
+    own = loop_mark(request.app[STATE].services.config.server.secret_key)
+    if hmac.compare_digest(mark.encode("utf-8", "surrogateescape"), own.encode()):
+        raise Refusal(403, "loop", "This gateway does not fetch from itself.")
 
 
 def _is_foreign(request: web.Request) -> bool:

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from gateway.web import agents, auth, channels, conversations, customers, history, media, nodes, queues, reconcile, tokens
+from gateway.web import agents, auth, conversations, customers, history, media, nodes, queues, tokens
 from gateway.web.access import ADMINS, SUPERVISORS
+from gateway.web.channel_operations import CHANNEL_ROUTES
 from gateway.web.route import Nothing, Replay, Route
 from gateway.web.shapes import (
     AgentAnswer,
     AgentView,
-    ChannelView,
     ConversationAnswer,
     ConversationDetail,
     ConversationView,
@@ -21,7 +21,6 @@ from gateway.web.shapes import (
     MessagePage,
     NodeView,
     Page,
-    QuarantineView,
     QueueAnswer,
     QueueView,
     TicketAnswer,
@@ -31,6 +30,11 @@ from gateway.web.shapes import (
 
 #: A state as code: the conversation is in it, and that forbids the move.
 _MOVES: Final = ("taken", "pending", "queued", "open", "snoozed", "resolved")
+
+_REPLIES: Final = (
+    *("stale", "resolved", "taken", "opted_out", "window_closed", "channel_off", "too_long", "not_supported", "empty", "unknown_file"),
+    *("unknown_message", "unknown_template", "template_not_approved", "invalid_template", "invalid_choices", "invalid_envelope"),
+)
 
 #: The agents' API, below ``/api/v1``.
 ROUTES: Final[tuple[Route, ...]] = (
@@ -168,35 +172,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         status=204,
         roles=SUPERVISORS,
     ),
-    Route(
-        method="GET",
-        path="/channels",
-        handler=channels.list_channels,
-        summary="List channels and what they can carry",
-        tag="Channels",
-        response=Page[ChannelView],
-    ),
-    Route(
-        method="GET",
-        path="/quarantine",
-        handler=channels.list_quarantine,
-        summary="List payloads that could not be read",
-        tag="Channels",
-        query=channels.QuarantineQuery,
-        response=Page[QuarantineView],
-        roles=ADMINS,
-        errors=("bad_cursor",),
-    ),
-    Route(
-        method="GET",
-        path="/reconcile",
-        handler=reconcile.reconcile,
-        summary="Does everything that came in add up?",
-        tag="Channels",
-        query=reconcile.ReconcileQuery,
-        response=reconcile.ReconcileAnswer,
-        roles=ADMINS,
-    ),
+    *CHANNEL_ROUTES,
     Route(
         method="GET",
         path="/nodes",
@@ -242,7 +218,18 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=history.NewMessage,
         response=MessageAnswer,
         status=201,
-        errors=("stale", "resolved", "taken", "opted_out", "too_long", "not_supported", "empty", "unknown_file"),
+        errors=_REPLIES,
+    ),
+    Route(
+        method="POST",
+        path="/conversations/{id}/plan",
+        handler=history.plan_message,
+        summary="What would the shopper get? Nothing is sent or kept",
+        tag="Conversations",
+        body=history.NewMessage,
+        response=history.Plan,
+        replay=Replay.NEVER,
+        errors=_REPLIES,
     ),
     Route(
         method="GET",

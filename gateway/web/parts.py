@@ -1,11 +1,14 @@
 """What agents may write: the parts of a reply as they come over the wire, checked and turned into the vocabulary's parts."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from connectors.content import AnyPart, Choice, Choices, ContactCard, Location, Media, MediaKind, Text
-from connectors.contract import Outbound
+from connectors.capabilities import Capabilities
+from connectors.compose import Composition, compose
+from connectors.content import AnyPart, Choice, Choices, ContactCard, Envelope, Location, Media, MediaKind, Template, Text
+from connectors.contract import Call, Outbound
 from connectors.errors import Inexpressible
 from connectors.text import length
 from gateway.services import Channel
@@ -54,14 +57,48 @@ class InOption(Struct, frozen=True, forbid_unknown_fields=True):
     #: At most 64 bytes of UTF-8.
     id: Annotated[str, Meta(min_length=1, max_length=64)]
     label: Annotated[str, Meta(min_length=1, max_length=200)]
+    #: A second line, where the channel has one.
+    description: Annotated[str, Meta(max_length=200)] = ""
 
 
 class InChoices(InPart, frozen=True, kw_only=True, tag="choices"):
     text: Annotated[str, Meta(min_length=1, max_length=4096)]
     options: Annotated[tuple[InOption, ...], Meta(min_length=1, max_length=100)]
+    #: What opens the list, on channels that show one.
+    button: Annotated[str, Meta(max_length=40)] = ""
 
 
-AnyInPart = InText | InMedia | InLocation | InContact | InChoices
+Value = Annotated[str, Meta(max_length=1024)]
+Address = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")]
+
+
+class InTemplate(InPart, frozen=True, kw_only=True, tag="template"):
+    """A message that the provider approved beforehand; see ``GET /channels/{id}/templates``."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=512)]
+    #: As the provider spells it, for example ``en_US``.
+    language: Annotated[str, Meta(max_length=35)] = ""
+    #: Values of the body's placeholders, in order.
+    parameters: Annotated[tuple[Value, ...], Meta(max_length=50)] = ()
+    #: Names of the placeholders in the same order, where the provider names them; empty: in its own order.
+    names: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=50)] = ()
+    #: For a header of words with a placeholder, for one with a file, and for one with a place.
+    header: Value = ""
+    header_media: InMedia | None = None
+    header_location: InLocation | None = None
+    #: One per button, empty for one that takes no value.
+    buttons: Annotated[tuple[Value, ...], Meta(max_length=10)] = ()
+
+
+class InEnvelope(InPart, frozen=True, kw_only=True, tag="envelope"):
+    """What stands on a mail beside its text. Bare addresses."""
+
+    subject: Annotated[str, Meta(max_length=900)] = ""
+    cc: Annotated[tuple[Address, ...], Meta(max_length=50)] = ()
+    bcc: Annotated[tuple[Address, ...], Meta(max_length=50)] = ()
+
+
+AnyInPart = InText | InMedia | InLocation | InContact | InChoices | InTemplate | InEnvelope
 
 
 async def read_parts(tx: Transaction, parts: tuple[AnyInPart, ...], who: Principal, conversation_id: str) -> tuple[AnyPart, ...]:
@@ -69,14 +106,29 @@ async def read_parts(tx: Transaction, parts: tuple[AnyInPart, ...], who: Princip
     return tuple([await _part(tx, part, f"$.parts[{index}]", who, conversation_id) for index, part in enumerate(parts)])
 
 
-def check_expressible(channel: Channel, outbound: Outbound) -> None:
-    """Ask the connector whether it can send this, before anything is accepted. Raises Refusal 422 naming the limit."""
+class Expressed(NamedTuple):
+    """A reply as the channel would send it."""
+
+    composition: Composition
+    calls: Sequence[Call]
+
+
+def express(channel: Channel, outbound: Outbound) -> Expressed:
+    """Ask the connector how it would send this, before anything is accepted. Raises Refusal 422 with the limit."""
+    able = channel.connector.capabilities
     try:
-        channel.connector.render(outbound, channel.settings)
+        composition = compose(outbound.parts, able)
+        return Expressed(composition, channel.connector.render(outbound, channel.settings))
     except Inexpressible as error:
-        limits = channel.connector.capabilities.limits
-        long = any(isinstance(part, Text) and length(part.text, limits.unit) > limits.text > 0 for part in outbound.parts)
-        raise Refusal(422, "too_long" if long else "not_supported", str(error), field="$.parts") from None
+        raise Refusal(422, _why(outbound.parts, able), str(error), field="$.parts") from None
+
+
+def _why(parts: Sequence[AnyPart], able: Capabilities) -> str:
+    if any(isinstance(part, Text | Choices) and not part.text.strip() for part in parts):
+        return "empty"
+    limits = able.limits
+    long = any(isinstance(part, Text) and length(part.text, limits.unit) > limits.text > 0 for part in parts)
+    return "too_long" if long else "not_supported"
 
 
 async def _part(tx: Transaction, part: AnyInPart, path: str, who: Principal, conversation_id: str) -> AnyPart:
@@ -88,14 +140,49 @@ async def _part(tx: Transaction, part: AnyInPart, path: str, who: Principal, con
                 )
             return Text(text=part.text)
         case InMedia():
-            file = await _own_file(tx, part.ref, path, who, conversation_id)
-            return Media(kind=part.kind, ref=file.id, mime=file.mime, name=part.name or file.name, size=file.size, stored=file.id)
+            return await _media(tx, part, path, who, conversation_id)
         case InLocation():
-            return Location(latitude=part.latitude, longitude=part.longitude, name=part.name, address=part.address)
+            return _location(part)
         case InContact():
             return ContactCard(name=part.name, phones=part.phones, emails=part.emails)
         case InChoices():
             return _choices(part, path)
+        case InTemplate():
+            given = part.header_media
+            file = None if given is None else await _media(tx, given, f"{path}.header_media", who, conversation_id)
+            place = None if part.header_location is None else _location(part.header_location)
+            return Template(
+                name=part.name,
+                language=part.language,
+                parameters=part.parameters,
+                names=part.names,
+                header=part.header,
+                header_media=file,
+                header_location=place,
+                buttons=part.buttons,
+            )
+        case InEnvelope():
+            return _envelope(part, path)
+
+
+def _location(part: InLocation) -> Location:
+    return Location(latitude=part.latitude, longitude=part.longitude, name=part.name, address=part.address)
+
+
+def _envelope(part: InEnvelope, path: str) -> Envelope:
+    # A line break would begin another header.
+    if not part.subject.isprintable():
+        raise Refusal(422, "invalid_envelope", "A subject is one line of visible characters.", field=f"{path}.subject")
+    for name in ("cc", "bcc"):
+        for index, address in enumerate(getattr(part, name)):
+            if not address.isprintable():
+                raise Refusal(422, "invalid_envelope", "An address has visible characters only.", field=f"{path}.{name}[{index}]")
+    return Envelope(subject=part.subject, cc=part.cc, bcc=part.bcc)
+
+
+async def _media(tx: Transaction, part: InMedia, path: str, who: Principal, conversation_id: str) -> Media:
+    file = await _own_file(tx, part.ref, path, who, conversation_id)
+    return Media(kind=part.kind, ref=file.id, mime=file.mime, name=part.name or file.name, size=file.size, stored=file.id)
 
 
 def _choices(part: InChoices, path: str) -> Choices:
@@ -104,7 +191,9 @@ def _choices(part: InChoices, path: str) -> Choices:
         raise Refusal(422, "invalid_choices", "Two options have the same id.", field=f"{path}.options")
     if any(len(identifier.encode()) > 64 for identifier in ids):
         raise Refusal(422, "invalid_choices", "An option's id has at most 64 bytes.", field=f"{path}.options")
-    return Choices(text=part.text, options=tuple(Choice(option.id, option.label) for option in part.options))
+    return Choices(
+        text=part.text, options=tuple(Choice(option.id, option.label, option.description) for option in part.options), button=part.button
+    )
 
 
 async def _own_file(tx: Transaction, file_id: str, path: str, who: Principal, conversation_id: str) -> StoredFile:

@@ -5,7 +5,9 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from connectors.capabilities import Capabilities
+from connectors.compose import Note
 from connectors.event import Instant
+from storage.interaction import Health
 from storage.record import Agent, Conversation, Customer, Decision, KnownIdentity, Message, Presence, Queue, Role, State
 
 T = TypeVar("T")
@@ -92,12 +94,28 @@ class ChannelView(Shape, frozen=True, kw_only=True):
     #: Where the provider delivers.
     webhook_url: str
     capabilities: Capabilities
+    #: How well it is, by component: ``inbound``, ``outbound``, ``auth``, ``webhook``; null if disabled, and for who does not
+    #: supervise.
+    health: Health | None = None
+
+
+class WindowView(Shape, frozen=True, kw_only=True):
+    """Until when the shopper may be answered, and with what."""
+
+    #: Of the most generous window that is open; empty: none is.
+    name: str
+    #: When it closes, or when the last one closed; null: never.
+    closes_at: Instant | None
+    #: Part types that may be sent now; automatic replies may be allowed less.
+    sends: list[str]
 
 
 class ConversationView(Conversation, frozen=True, kw_only=True):
     """A conversation with its customer's name."""
 
     customer_name: str = ""
+    #: Null on channels where one may answer for ever.
+    window: WindowView | None = None
 
 
 class ConversationAnswer(Shape, frozen=True, kw_only=True):
@@ -112,6 +130,8 @@ class ConversationDetail(Shape, frozen=True, kw_only=True):
 
 class MessageAnswer(Shape, frozen=True, kw_only=True):
     message: Message
+    #: What will look different from what was written.
+    notes: tuple[Note, ...] = ()
 
 
 class MessagePage(Shape, frozen=True, kw_only=True):
@@ -228,7 +248,7 @@ def queue_view(queue: Queue, counts: dict[tuple[str, State], int], mine: frozens
     )
 
 
-def conversation_view(conversation: Conversation, customer_name: str) -> ConversationView:
+def conversation_view(conversation: Conversation, customer_name: str, window: WindowView | None) -> ConversationView:
     """A conversation with a name to show."""
     fields = {name: getattr(conversation, name) for name in Conversation.__struct_fields__}
-    return ConversationView(**fields, customer_name=customer_name)
+    return ConversationView(**fields, customer_name=customer_name, window=window)

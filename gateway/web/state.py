@@ -11,7 +11,9 @@ from aiohttp import web
 
 from gateway.passwords import Passwords
 from gateway.services import Channel, Services
+from gateway.web.courtesies import Courtesies
 from gateway.web.signing import Cursors
+from gateway.web.template_cache import Templates
 from gateway.web.throttle import Rates, Throttle
 
 
@@ -56,6 +58,10 @@ class WebState:
     visitor_throttle: Throttle
     #: Visitors' frames that come by HTTP, by visitor: as many as a socket may send.
     visitor_frames: Rates = field(default_factory=lambda: Rates(20, 20))
+    courtesies: Courtesies
+    templates: Templates
+    #: Files fetched by public address, by who fetches: a provider does so for many shoppers at once.
+    file_fetches: Rates = field(default_factory=lambda: Rates(50, 200))
     background: Background = field(default_factory=Background)
     #: Set when the gateway is about to stop: it works as ever, and wants no more visitors.
     leaving: asyncio.Event = field(default_factory=asyncio.Event)

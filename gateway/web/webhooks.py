@@ -7,7 +7,7 @@ from aiohttp import web
 
 from connectors.contract import Request
 from gateway.intake import Outcome, acknowledge, take_in
-from gateway.services import Services
+from gateway.services import Channel, Services
 from gateway.web.dispatch import read_body, refuse_encoded
 from gateway.web.errors import Refusal
 from gateway.web.state import STATE
@@ -23,6 +23,8 @@ async def webhook(request: web.Request) -> web.Response:
     # Visitors have their own door, with checks that a webhook does not make.
     if channel is None or not channel.enabled or channel.id in state.chats:
         return web.Response(status=404)
+    if request.method == "GET":
+        return _handshake(channel, provider_request(state.services, request, b""))
     try:
         refuse_encoded(request)
         body = await read_body(request)
@@ -39,8 +41,23 @@ async def webhook(request: web.Request) -> web.Response:
         return web.Response(status=503, headers=_RETRY)
     if receipt.outcome is Outcome.REFUSED:
         return web.Response(status=403)
-    state.background.start(acknowledge(channel, receipt))
-    return web.Response(status=200)
+    state.background.start(acknowledge(receipt))
+    answer = channel.connector.answer
+    return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
+
+
+def _handshake(channel: Channel, question: Request) -> web.Response:
+    """A provider asks whether the address is ours before it trusts it. Nothing is kept of it."""
+    try:
+        body = channel.connector.handshake(question, channel.settings)
+    except Exception as error:  # noqa: BLE001 - a question that crashes the check is a wrong question
+        structlog.get_logger("web").error("a handshake crashed", channel=channel.id, error=type(error).__name__)
+        body = None
+    if body is None:
+        return web.Response(status=403)
+    return web.Response(
+        status=200, body=body, content_type="text/plain", headers={"Content-Security-Policy": "default-src 'none'; sandbox"}
+    )
 
 
 def provider_request(services: Services, request: web.Request, body: bytes, extra: dict[str, str] | None = None) -> Request:

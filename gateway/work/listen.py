@@ -33,11 +33,19 @@ class ListenWorker:
         client = self._channel.client
         if not isinstance(client, Receiver):
             raise TypeError(f"the client of channel {self._channel.id!r} cannot receive")
+        try:
+            await self._receive(client)
+        except Exception as error:
+            detail = f"the receiver failed: {type(error).__name__}"
+            self._services.journal.reported(self._channel.id, "receiver", ok=False, detail=detail)
+            raise
+
+    async def _receive(self, client: Receiver) -> None:
         async for request in client.receive():
             receipt = await self._keep(request)
             if receipt.outcome is Outcome.REFUSED:
                 self._log.error("our own receiver's request was refused; check the channel's settings")
-            await acknowledge(self._channel, receipt)
+            await acknowledge(receipt)
 
     async def _keep(self, request: Request) -> Receipt:
         """Append until it is durable: going on without would lose the request."""

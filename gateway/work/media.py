@@ -1,6 +1,7 @@
 """Fetches files that people sent, after the message itself is safe. A file that cannot be had is said so in the message."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from connectors.abilities import FetchedMedia, MediaFetcher
+from connectors.abilities import FetchedMedia, MediaDiscarder, MediaFetcher, RawMedia
 from gateway.fetch import GuardedFetcher
 from gateway.services import Services
 from gateway.work.actor import GATEWAY, command_id
@@ -19,6 +20,8 @@ from storage.record import MediaJob, StoredFile
 CONCURRENCY: Final = 4
 FETCH_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 5.0
+#: How references begin that point into the stored message itself.
+RAW: Final = "raw:"
 SHORTEST_POLL: Final = 0.05
 #: Pauses between tries; after the last one the file is given up.
 BACK_OFF: Final = (
@@ -70,7 +73,9 @@ class MediaWorker:
 
     async def handle(self, job: MediaJob) -> None:
         """One try of one file."""
+        began = time.perf_counter()
         fetched = await self._fetch(job)
+        self._services.journal.fetched(job, fetched, time.perf_counter() - began)
         self._services.crash.reach("media.fetched")
         if fetched.data and len(fetched.data) <= self._services.config.media.max_bytes:
             try:
@@ -79,6 +84,7 @@ class MediaWorker:
                 fetched = FetchedMedia(problem=f"the file could not be kept: {error.strerror or type(error).__name__}", retry=True)
             else:
                 self._services.metrics.media.labels(job.channel, "stored").inc()
+                await self._discard(job)
                 return
         if fetched.retry and job.attempts < len(BACK_OFF):
             later = replace(job, attempts=job.attempts + 1, next_at=self._services.clock() + BACK_OFF[job.attempts])
@@ -96,6 +102,8 @@ class MediaWorker:
         channel = self._services.channels.get(job.channel)
         try:
             async with asyncio.timeout(FETCH_SECONDS):
+                if job.ref.startswith(RAW) and channel is not None and isinstance(channel.client, RawMedia):
+                    return await self._from_stream(job, channel.client, limit)
                 if channel is not None and isinstance(channel.client, MediaFetcher):
                     return await channel.client.fetch_media(job.ref, limit)
                 return await self._fetcher.fetch(job.ref, limit)
@@ -104,6 +112,25 @@ class MediaWorker:
         except Exception:  # noqa: BLE001 - clients promise not to raise; one file's trouble must not stop the others
             self._log.exception("a client failed to fetch a file", job=job.id, channel=job.channel)
             return FetchedMedia(problem="the file could not be fetched", retry=True)
+
+    async def _discard(self, job: MediaJob) -> None:
+        """Our copy is durable: the provider's may go, where the operator wants it so."""
+        channel = self._services.channels.get(job.channel)
+        if channel is None or not isinstance(channel.client, MediaDiscarder):
+            return
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                await channel.client.discard_media(job.ref)
+        except Exception as error:  # noqa: BLE001 - a courtesy: the file is ours already
+            self._log.warning("a file stays at the provider", job=job.id, channel=job.channel, error=type(error).__name__)
+
+    async def _from_stream(self, job: MediaJob, client: RawMedia, limit: int) -> FetchedMedia:
+        """A file that came within the message: the stream has it."""
+        key = job.ref.removeprefix(RAW).rpartition("#")[0]
+        recorded = await self._services.store.view(lambda tx: tx.stream.by_key(job.channel, key))
+        if recorded is None or not recorded.entry.raw:
+            return FetchedMedia(problem="the message that held the file is no longer stored")
+        return await asyncio.to_thread(client.extract, recorded.entry.raw, job.ref, limit)
 
     async def _store(self, job: MediaJob, fetched: FetchedMedia) -> None:
         saved = await self._services.files.save(fetched.data)

@@ -1,22 +1,26 @@
-"""Sends replies: claim (committed) -> render -> call -> record. Knows no channel; ``connectors.errors.HANDLING`` decides.
+"""Sends replies: claim (committed) -> call (``gateway.work.calling``) -> record. Knows no channel; ``connectors.errors.HANDLING`` decides.
 
 A crash between the claim's commit and the record's leaves an attempt with an unknown outcome, never a lost reply.
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent
-from connectors.errors import HANDLING, FailureKind, Inexpressible
+from connectors.abilities import Component, Prober
+from connectors.contract import Client, Failure
+from connectors.errors import FailureKind
 from gateway.held import HeldNotice
 from gateway.services import Channel, Services
 from gateway.work.actor import GATEWAY, command_id
-from gateway.work.pace import Pace, Turns
-from routing.command import CrashedAttempts, FinishAttempt
+from gateway.work.calling import CALL_SECONDS, PAUSE_SECONDS, Caller, Done, Errand, Kept
+from gateway.work.pace import Pace, Turns, at_once
+from gateway.work.probe import probe, webhook_of
+from routing.command import CrashedAttempts, FinishAttempt, KeepProgress
 from storage.errors import Superseded, Unavailable
 from storage.held import SENDING_HELD
 from storage.protocol import Transaction
@@ -24,15 +28,8 @@ from storage.record import Attempt, OutboxItem
 
 #: The senders' name among the duties.
 CONSUMER: Final = "sender"
-#: Items under way at once for one channel, so that a slow provider delays only itself.
-PER_CHANNEL: Final = 8
-CALL_SECONDS: Final = 30.0
-#: A call that carries files gets this much more.
-UPLOAD_SECONDS: Final = 180.0
-#: A channel whose credentials, account or settings are refused is tried again after so long.
-PAUSE_SECONDS: Final = 60.0
-#: A call waits at most so long for its turn; beyond that the item goes back to wait in the database.
-LONGEST_TURN: Final = 5.0
+#: What a probe finds about these says whether anything can be sent.
+_SENDING: Final = frozenset({Component.AUTH, Component.OUTBOUND})
 #: Wake-ups are hints; without one we look this often.
 POLL_SECONDS: Final = 1.0
 SHORTEST_POLL: Final = 0.05
@@ -46,8 +43,7 @@ class OutboxWorker:
 
     def __init__(self, services: Services, *, pause_seconds: float = PAUSE_SECONDS, call_seconds: float = CALL_SECONDS) -> None:
         self._services = services
-        self._pause_seconds = pause_seconds
-        self._call_seconds = call_seconds
+        self._caller = Caller(services, call_seconds=call_seconds, pause_seconds=pause_seconds)
         self._paces = {channel.id: self._pace_of(channel) for channel in services.channels.values()}
         self._tasks: set[asyncio.Task[None]] = set()
         #: Attempts under way here, by message.
@@ -87,6 +83,7 @@ class OutboxWorker:
 
     async def _begin_due(self) -> None:
         now = self._now()
+        self._ask_after(now)
         free = {id_: pace.free(now) for id_, pace in self._paces.items() if self._sends(id_)}
         open_ = {id_: number for id_, number in free.items() if number}
         epochs = dict(self._settled)
@@ -117,9 +114,7 @@ class OutboxWorker:
             pace.under_way += 1
             self._alive[item.message_id] = item.attempts
             attempt = Attempt(message_id=item.message_id, number=item.attempts, started_at=clock)
-            task = asyncio.create_task(self._send_item(item, attempt, pace, epochs[item.partition]), name=f"send {item.message_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._send_item(item, attempt, pace, epochs[item.partition]), f"send {item.message_id}")
 
     def _sends(self, id_: str) -> bool:
         channel = self._services.channels.get(id_)
@@ -157,10 +152,15 @@ class OutboxWorker:
         duties, duty = self._services.duties, (CONSUMER, item.partition)
         try:
             with duties.at_work(duty):
-                outcomes, calls = await self._perform(item, pace, lambda: duties.epoch(duty) == epoch)
+                errand = Errand(
+                    item=item,
+                    pace=pace,
+                    ours=lambda: duties.epoch(duty) == epoch,
+                    progress=lambda kept: self._keep_progress(attempt, kept),
+                )
+                done = await self._caller.perform(errand)
                 self._services.crash.reach("outbox.called")
-                self._judge(item.channel, outcomes[-1], pace)
-                await self._record_somehow(item, attempt, outcomes, calls)
+                await self._record_somehow(item, attempt, done)
                 self._services.crash.reach("outbox.recorded")
         except Exception:  # noqa: BLE001 - one reply's trouble must not stop the others; it stays visible as under way
             self._log.exception("a reply could not be handled", message=item.message_id, channel=item.channel)
@@ -169,83 +169,36 @@ class OutboxWorker:
             self._alive.pop(item.message_id, None)
             self._services.outbox_wake.set()
 
-    async def _perform(self, item: OutboxItem, pace: Pace, ours: Callable[[], bool]) -> tuple[list[Outcome], int]:
-        """One outcome per call made, and how many calls the whole message takes. No call is made once it is not ``ours`` to send."""
-        at_least = item.part_from + 1
-        channel = self._services.channels.get(item.channel)
-        if channel is None:
-            return [Failure(kind=FailureKind.CONFIG, detail=f"no channel {item.channel!r} is configured")], at_least
-        outbound = Outbound(id=item.message_id, to=item.thread, parts=item.parts, reply_to=item.reply_to)
-        try:
-            calls = list(channel.connector.render(outbound, channel.settings))
-        except Inexpressible as error:
-            return [Failure(kind=FailureKind.INVALID, detail=str(error))], at_least
-        except Exception as error:  # noqa: BLE001 - a bug in a connector ends this reply visibly, not the worker
-            self._log.exception("a connector's render failed", channel=channel.id, message=item.message_id)
-            return [Failure(kind=FailureKind.INVALID, detail=f"the connector failed: {type(error).__name__}")], at_least
-        outcomes: list[Outcome] = []
-        for call in calls[item.part_from :]:
-            outcomes.append(await self._call(channel, call, pace, ours))
-            if not isinstance(outcomes[-1], Sent):
-                break
-        return outcomes or [Failure(kind=FailureKind.INVALID, detail="there is nothing to send")], max(at_least, len(calls))
+    async def _keep_progress(self, attempt: Attempt, kept: Kept) -> None:
+        """What was sent of a message with more parts."""
+        command = KeepProgress(
+            id=command_id(self._services.clock()),
+            actor=GATEWAY,
+            message_id=attempt.message_id,
+            number=attempt.number,
+            outcomes=kept.sent,
+            calls=kept.calls,
+            first=kept.first,
+            certain=kept.certain,
+        )
+        await self._durably(command)
 
-    async def _call(self, channel: Channel, call: Call, pace: Pace, ours: Callable[[], bool]) -> Outcome:
-        turn = pace.turns.ask(call.bucket)
-        while (delay := await turn.take()) > 0:
-            if delay > LONGEST_TURN:
-                return Failure(kind=FailureKind.THROTTLED, detail="waiting for the provider's limit", retry_after=delay)
-            await asyncio.sleep(delay)
-        # Whoever was frozen for longer than its lease must not send what another node sends by now.
-        if not ours():
-            return Failure(kind=FailureKind.TRANSIENT, detail="another node took over before the call")
-        try:
-            async with asyncio.timeout(self._call_seconds + (UPLOAD_SECONDS if call.uploads else 0)):
-                reply = await channel.client.send(call)
-        except TimeoutError:
-            reply = Reply(status=0, written=True)
-        except Exception:  # noqa: BLE001 - clients promise not to raise; one that does may have sent
-            self._log.exception("a connector's client failed", channel=channel.id)
-            reply = Reply(status=0, written=True)
-        try:
-            outcome = channel.connector.read_reply(call, reply, channel.settings)
-        except Exception as error:  # noqa: BLE001 - the call was made: whatever the answer was, it may have been sent
-            self._log.exception("a connector could not read the answer", channel=channel.id, status=reply.status)
-            return Failure(kind=FailureKind.UNKNOWN, detail=f"the answer could not be read: {type(error).__name__}")
-        if isinstance(outcome, Failure) and outcome.kind is FailureKind.THROTTLED and outcome.retry_after:
-            await pace.turns.block(call.bucket, outcome.retry_after)
-        return outcome
-
-    def _judge(self, channel: str, outcome: Outcome, pace: Pace) -> None:
-        """What this outcome says about the whole channel."""
-        metrics = self._services.metrics
-        metrics.attempts.labels(channel, outcome.kind.value if isinstance(outcome, Failure) else "sent").inc()
-        if isinstance(outcome, Failure) and HANDLING[outcome.kind].pause_channel:
-            if not pace.ailing:
-                why = {"why": outcome.kind.value, "code": outcome.code, "detail": outcome.detail}
-                self._log.error("channel paused: an operator has to look", channel=channel, probe_after=self._pause_seconds, **why)
-            pace.pause(self._now() + self._pause_seconds)
-            metrics.channel_paused.labels(channel).set(1)
-        elif isinstance(outcome, Sent) and pace.ailing:
-            pace.recover()
-            metrics.channel_paused.labels(channel).set(0)
-            self._log.info("channel works again", channel=channel)
-
-    async def _record_somehow(self, item: OutboxItem, attempt: Attempt, outcomes: list[Outcome], calls: int) -> None:
+    async def _record_somehow(self, item: OutboxItem, attempt: Attempt, done: Done) -> None:
         """An outcome that cannot be recorded as it is counts as unknown: the reply must end, and those behind it must go on."""
         try:
-            await self._record(item, attempt, outcomes, calls)
+            await self._record(item, attempt, done)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not leave the reply under way for ever
             self._log.exception("an outcome could not be recorded as it is", message=item.message_id, channel=item.channel)
             unknown = Failure(kind=FailureKind.UNKNOWN, detail=f"its outcome could not be recorded: {type(error).__name__}")
-            await self._record(item, attempt, [unknown], calls)
+            await self._record(item, attempt, Done(outcomes=(unknown,), calls=done.calls, first=done.first))
 
-    async def _record(self, item: OutboxItem, attempt: Attempt, outcomes: list[Outcome], calls: int) -> None:
+    async def _record(self, item: OutboxItem, attempt: Attempt, done: Done) -> None:
         """Record until it is durable: what was sent must not be sent again because the database was away."""
         now = self._services.clock()
-        last = outcomes[-1]
+        last = done.outcomes[-1] if done.outcomes else None
         failure = last if isinstance(last, Failure) else None
-        done = Attempt(
+        self._services.metrics.attempts.labels(item.channel, failure.kind.value if failure else "sent").inc()
+        finished = Attempt(
             message_id=attempt.message_id,
             number=attempt.number,
             started_at=attempt.started_at,
@@ -255,21 +208,59 @@ class OutboxWorker:
             detail=failure.detail if failure else "",
         )
         command = FinishAttempt(
-            id=command_id(now), actor=GATEWAY, message_id=item.message_id, attempt=done, outcomes=tuple(outcomes), calls=calls
+            id=command_id(now),
+            actor=GATEWAY,
+            message_id=item.message_id,
+            attempt=finished,
+            outcomes=done.outcomes,
+            calls=done.calls,
+            first=done.first,
+            certain=done.certain,
         )
+        await self._durably(command)
+
+    async def _durably(self, command: FinishAttempt | KeepProgress) -> None:
         while True:
             try:
                 await self._services.router.handle(command)
             except Unavailable as error:
-                self._log.warning("an outcome cannot be recorded; trying again", message=item.message_id, error=str(error))
+                self._log.warning("an outcome cannot be recorded; trying again", message=command.message_id, error=str(error))
                 await asyncio.sleep(RECORD_AGAIN_SECONDS)
             else:
                 return
 
+    # --- channels
+
+    def _ask_after(self, now: float) -> None:
+        """Channels whose pause is over and whose provider can be asked for its view: it is, before a reply is tried."""
+        for id_, pace in self._paces.items():
+            channel = self._services.channels.get(id_)
+            if channel is None or not self._sends(id_) or not pace.ask_due(now) or not isinstance(channel.client, Prober):
+                continue
+            pace.ask()
+            self._begin(self._ask(channel, channel.client, pace), f"ask after {id_}")
+
+    async def _ask(self, channel: Channel, client: Client, pace: Pace) -> None:
+        began = time.perf_counter()
+        findings, error = await probe(client, webhook_of(self._services, channel))
+        self._services.journal.probed(channel.id, findings, time.perf_counter() - began, error)
+        pace.asked()
+        bad = [one for one in findings if not one.ok and one.component in _SENDING]
+        if bad:
+            self._caller.pause(channel.id, Failure(kind=FailureKind.AUTH, detail=bad[0].detail), pace)
+        elif any(one.component is Component.AUTH for one in findings):
+            self._caller.recover(channel.id, pace)
+        self._services.outbox_wake.set()
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _pace_of(self, channel: Channel) -> Pace:
         limits = channel.connector.capabilities.limits
-        turns = Turns(self._services.bus, channel.id, rate=limits.rate, bucket_rate=limits.bucket_rate)
-        return Pace(turns, concurrency=PER_CHANNEL)
+        turns = Turns(self._services.bus, channel.id, rate=limits.rate, bucket_rate=limits.bucket_rate, bucket_burst=limits.bucket_burst)
+        return Pace(turns, concurrency=at_once(limits.rate))
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -10,15 +10,19 @@ from importlib.metadata import version
 from typing import Final
 
 from config import Config
-from gateway.fetch import GuardedFetcher
+from gateway.fetch import GuardedFetcher, loop_mark
 from gateway.services import Channel, Services
 from gateway.work.away import AwayWorker
 from gateway.work.drain import DrainWorker
+from gateway.work.health import CONSUMER as HEALTH
+from gateway.work.health import HealthWorker
 from gateway.work.lag import LagWorker, announce_node
 from gateway.work.listen import ListenWorker, is_receiver
 from gateway.work.media import MediaWorker
+from gateway.work.missed import MissedWorker, duty_name, is_finder
 from gateway.work.outbox import CONSUMER as SENDER
 from gateway.work.outbox import OutboxWorker
+from gateway.work.probe import ProbeWorker
 from gateway.work.relay import RelayWorker
 from gateway.work.route import RouteWorker
 from gateway.work.supervise import Supervisor, Worker
@@ -43,22 +47,30 @@ def duties_of(channels: Iterable[Channel], *, mirrored: bool) -> dict[Duty, str]
     partitions = sorted(EVERY_PARTITION)
     duties: dict[Duty, str] = {(ROUTER, partition): "router" for partition in partitions}
     duties |= {(SENDER, partition): "sender" for partition in partitions}
-    duties |= {("tick", 0): "router", ("media", 0): "sender"}
+    duties |= {("tick", 0): "router", ("media", 0): "sender", (HEALTH, 0): "sender", ("probe", 0): "sender"}
     if mirrored:
         duties["relay", 0] = "router"
-    return duties | {(f"listen {channel.id}", 0): "sender" for channel in channels if is_receiver(channel)}
+    for channel in channels:
+        if is_receiver(channel):
+            duties[f"listen {channel.id}", 0] = "sender"
+        if is_finder(channel):
+            duties[duty_name(channel.id), 0] = "sender"
+    return duties
 
 
 @contextlib.asynccontextmanager
 async def working(services: Services) -> AsyncIterator[None]:
     """All workers run. At the end they finish first, while the leases are still kept; then everything is handed on."""
-    fetcher = GuardedFetcher(services.config.media.allow_private_hosts)
+    config = services.config
+    fetcher = GuardedFetcher(config.media.allow_private_hosts, config.public_url, loop_mark(config.server.secret_key))
     keeper, supervisor = Supervisor(services.metrics), Supervisor(services.metrics)
     announce_node(services)
     if services.store.shared:
         with contextlib.suppress(StorageError):
             await services.duties.refresh()
     keeper.start(Worker("duty", services.duties.keep))
+    # With the keeper: what the others do while they come to an end is to be seen, too.
+    keeper.start(Worker("channel log", services.journal.run))
     for worker in workers_of(services, fetcher):
         supervisor.start(worker)
     try:
@@ -86,11 +98,18 @@ def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
         if services.config.bus.url:
             found.append(Worker("relay", duties.only(("relay", 0), RelayWorker(services).run)))
     if "sender" in roles:
+        found.append(Worker("health", duties.only((HEALTH, 0), HealthWorker(services).run)))
+        found.append(Worker("probe", duties.only(("probe", 0), ProbeWorker(services).run)))
         media = MediaWorker(services, fetcher)
         found += [Worker("outbox", OutboxWorker(services).run), Worker("media", duties.only(("media", 0), media.run))]
         found += [
             Worker(f"listen {channel.id}", duties.only((f"listen {channel.id}", 0), ListenWorker(services, channel).run))
             for channel in services.channels.values()
             if is_receiver(channel)
+        ]
+        found += [
+            Worker(duty_name(channel.id), duties.only((duty_name(channel.id), 0), MissedWorker(services, channel).run))
+            for channel in services.channels.values()
+            if is_finder(channel)
         ]
     return found

@@ -15,6 +15,7 @@ from storage.protocol import WHOLE, Store, Transaction
 EVERY_SECONDS: Final = 1.0
 GAUGES_EVERY: Final = 5
 CLEAN_EVERY: Final = 3600
+PRUNE_EVERY: Final = 10
 #: The API promises that a key counts for at least so long.
 KEEP_KEYS: Final = timedelta(days=7)
 #: Sessions, tokens, links and tickets are kept so long after their end.
@@ -38,6 +39,8 @@ class TickWorker:
                 await self.tick()
                 if count % GAUGES_EVERY == 0:
                     await self.refresh_gauges()
+                if count % PRUNE_EVERY == 0:
+                    await self._services.journal.prune()
                 if count % CLEAN_EVERY == 0:
                     await self.clean()
                 count += 1

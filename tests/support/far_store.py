@@ -51,6 +51,10 @@ class FarStore:
         await self._pass()
         return await self._store.transact(work)
 
+    async def aside(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        await self._pass()
+        return await self._store.aside(work)
+
     async def view(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         await self._pass()
         return await self._store.view(work)

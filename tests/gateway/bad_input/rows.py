@@ -3,6 +3,7 @@
 Placeholders in paths and bodies: ``{conversation}`` is Ada's and Cleo's, ``{customer}`` is Cleo, ``{returns}`` is Ben's queue.
 """
 
+import gzip
 import json
 from dataclasses import dataclass, field
 
@@ -105,6 +106,13 @@ CASES: tuple[Case, ...] = (
     hook("B18", "webhook 1 MiB + 1", b"x" * (1024 * 1024 + 1), SIGNED, 413),
     api("B18", "API 1 MiB + 1", b"x" * (1024 * 1024 + 1), "too_large", 413),
     # --- does the address know it?
+    hook("B19", "gzip", gzip.compress(b" " * 2_000_000), {**SIGNED, "Content-Encoding": "gzip"}, 415),
+    hook("B19", "gzip twice", gzip.compress(gzip.compress(b" " * 2_000_000)), {**SIGNED, "Content-Encoding": "gzip, gzip"}, 415),
+    hook("B19", "deflate", b"x", {**SIGNED, "Content-Encoding": "deflate"}, 400, 415),
+    hook("B19", "br", b"x", {**SIGNED, "Content-Encoding": "br"}, 400, 415),
+    hook("B23", "a header of 20 kB", update(23), {**SIGNED, "X-Long": "x" * 20_000}, 400, 431),
+    get("B10", "wrong question", f"{HOOK}?hub.verify_token=wrong&hub.challenge=%3Cscript%3E", "", 403, who=""),
+    get("B10", "arrays", f"{HOOK}?hub.verify_token[]=a&hub.verify_token[]=b&hub.challenge[]=1", "", 403, who=""),
     Case(row="B24", name="PUT", method="PUT", body=b"{}", headers=SIGNED, status=(405,)),
     Case(row="B24", name="TRACE", method="TRACE", headers=SIGNED, status=(405,)),
     Case(
@@ -291,6 +299,8 @@ PLAYED: dict[str, tuple[str, ...]] = {
     "B9": ("tests/gateway/web/test_webhooks.py::test_a_repeated_header_is_no_secret",),
     "B15": ("tests/gateway/web/test_webhooks.py::test_nul_becomes_a_replacement_character",),
     "B18": ("tests/gateway/web/test_webhooks.py::test_bodies_without_or_with_a_wrong_length",),
+    "B26": ("tests/gateway/test_accounts.py::test_events_for_an_account_that_no_channel_has_wait_for_one",),
+    "B27": ("tests/gateway/test_accounts.py::test_ten_thousand_entries_are_appended_in_turns",),
     "B25": ("tests/gateway/web/test_webhooks.py::test_all_unknown_channels_look_the_same",),
     "B76": ("tests/gateway/web/test_access.py::test_what_is_not_yours_looks_like_what_is_not_there",),
     "B77": ("tests/gateway/web/test_access.py::test_foreign_ids_in_an_own_body",),
@@ -307,6 +317,6 @@ PLAYED: dict[str, tuple[str, ...]] = {
 
 REQUIRED: tuple[str, ...] = tuple(
     f"B{number}"
-    for first, last in ((1, 6), (9, 9), (11, 18), (24, 25), (31, 31), (76, 81), (83, 86), (92, 92), (96, 101), (105, 108), (110, 110))
+    for first, last in ((1, 6), (9, 18), (19, 19), (23, 27), (31, 31), (76, 81), (83, 86), (92, 92), (96, 101), (105, 108), (110, 110))
     for number in range(first, last + 1)
 )

@@ -11,6 +11,7 @@ from tests.support.cast import Answer, Cast, Shopper
 UNKNOWN = {"conversation": "cnv_00000000000000000000000000", "customer": "cus_00000000000000000000000000"}
 _BODIES: dict[str, object] = {
     "/conversations/{id}/messages": {"text": "x"},
+    "/conversations/{id}/plan": {"text": "x"},
     "/conversations/{id}/assign": {"agent_id": None},
     "/conversations/{id}/transfer": {"queue_id": "que_00000000000000000000000000"},
     "/conversations/{id}/snooze": {"until": "2026-12-31T00:00:00Z"},

@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 
+import { imitates } from '../common/letters.ts';
 import { full, short } from '../common/time.ts';
 import type { Candidate, Conversation, Decision, KnownIdentity, Message } from '../common/types.ts';
 import { get, type Page } from './api.ts';
@@ -15,10 +16,13 @@ import { lines } from './thread.tsx';
 
 function IdentityRow({ known }: { known: KnownIdentity }): JSX.Element {
   const { identity, evidence } = known;
+  // A name is a claim; of a mail or a phone the address itself is what counts.
+  const address = identity.scheme === 'mailto' || identity.scheme === 'tel';
   return (
     <li>
       <span class="scheme">{identity.scheme}</span>
-      <bdi class="value" title={identity.value}>{known.name || shortValue(identity)}</bdi>
+      <bdi class="value" title={identity.value}>{(address ? '' : known.name) || shortValue(identity)}</bdi>
+      {imitates(identity.value) && <span class="evidence claimed" title={t('imitates_more')}>{t('imitates')}</span>}
       <span class={`evidence ${evidence}`} title={t(`evidence_${evidence}_more`)}>{t(`evidence_${evidence}`)}</span>
       {known.opted_out && <span class="evidence out">{t('opted_out')}</span>}
     </li>

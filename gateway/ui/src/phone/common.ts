@@ -24,7 +24,7 @@ export function commonSim(kind: string, title: string, base: string): Sim {
     title,
     phones,
     connected,
-    follow: () => followEvents(control, connected, refresh),
+    follow: (stop) => followEvents(control, connected, refresh, stop),
     addPerson: async (name, language) => {
       const made = await post<{ id: string }>(`${control}/people`, { name, language });
       await refresh();

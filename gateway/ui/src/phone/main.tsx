@@ -13,5 +13,4 @@ if (root !== null) {
   const listed = await answerOf<Listed[]>(fetch('/sim'));
   const sims: Sim[] = listed.map(({ kind, title, base }) => (kind === 'telegram' ? telegramSim(title, base) : commonSim(kind, title, base)));
   render(<App sims={sims} />, root);
-  for (const sim of sims) void sim.follow();
 }

@@ -59,7 +59,8 @@ export interface Sim {
   title: string;
   phones: Signal<Phones>;
   connected: Signal<boolean>;
-  follow(): Promise<void>;
+  /** Until told to stop. Only one at a time: a browser opens six connections to a server, and each of these holds one. */
+  follow(stop: AbortSignal): Promise<void>;
   /** The new person's id. */
   addPerson(name: string, language: string): Promise<string>;
   write(person: string, line: NewLine): Promise<void>;
@@ -99,20 +100,21 @@ export function post<T>(url: string, body: object): Promise<T> {
   return answerOf<T>(fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }));
 }
 
-/** Follows a simulator for ever: an event only says that something changed, `refresh` says what and where the events stand. */
-export async function followEvents(base: string, connected: Signal<boolean>, refresh: () => Promise<number>): Promise<void> {
-  for (;;) {
+/** Follows a simulator: an event only says that something changed, `refresh` says what and where the events stand. */
+export async function followEvents(base: string, connected: Signal<boolean>, refresh: () => Promise<number>, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
     try {
       let pos = await refresh();
       connected.value = true;
-      for (;;) {
+      while (!stop.aborted) {
         const after = Math.max(0, pos);
-        const news = await answerOf<{ pos: number; items: unknown[] }>(fetch(`${base}/events?after=${after}`));
+        const news = await answerOf<{ pos: number; items: unknown[] }>(fetch(`${base}/events?after=${after}`, { signal: stop }));
         if (news.pos < after) break; // the simulator was started anew
         if (news.items.length > 0 || pos < 0) await refresh();
         pos = news.pos;
       }
     } catch {
+      if (stop.aborted) return;
       connected.value = false;
       await new Promise((resolve) => setTimeout(resolve, 1500));
     }

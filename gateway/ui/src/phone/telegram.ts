@@ -108,7 +108,7 @@ export function telegramSim(title: string, base: string): Sim {
     title,
     phones,
     connected,
-    follow: () => followEvents(control, connected, refresh),
+    follow: (stop) => followEvents(control, connected, refresh, stop),
     addPerson: async (name, language) => {
       const [first = '', ...rest] = name.split(/\s+/u);
       const last = rest.join(' ');

@@ -22,6 +22,11 @@ function choose(sim: Sim, person: string): void {
 
 export function App({ sims }: { sims: readonly Sim[] }): JSX.Element {
   const sim = sims.find((one) => one.kind === kind.value) ?? sims[0];
+  useEffect(() => {
+    const stop = new AbortController();
+    void sim?.follow(stop.signal);
+    return () => stop.abort();
+  }, [sim]);
   if (sim === undefined) return <p class="nobody">This server simulates no channel.</p>;
   const { people } = sim.phones.value;
   const person = people.find((one) => one.id === chosen.value[sim.kind]) ?? people[people.length - 1];
@@ -51,6 +56,7 @@ export function App({ sims }: { sims: readonly Sim[] }): JSX.Element {
           ))}
         </ul>
         <NewShopper sim={sim} />
+        {person === undefined && <p class="problem" role="alert">{problem.value}</p>}
       </aside>
       <main class={`phone kind-${sim.kind}`} aria-label="Phone">
         <div class="glass">{person === undefined ? <div class="nobody"><p>Add a shopper to begin.</p></div> : <Chat key={`${sim.kind} ${person.id}`} sim={sim} person={person} />}</div>
