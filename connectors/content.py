@@ -85,7 +85,7 @@ class ContactCard(Part, frozen=True, tag="contact"):
     own: bool = False
 
 
-class Choice(Struct, frozen=True):
+class Choice(Struct, frozen=True, omit_defaults=True):
     """One option of a question."""
 
     #: What comes back when it is picked; at most 64 bytes to fit every channel.

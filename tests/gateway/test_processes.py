@@ -303,7 +303,7 @@ async def test_a_node_does_what_its_roles_say(tmp_path: Path, database: str) -> 
             (own,) = await nodes(http, gateway.url, token)
             assert str(own["id"]).startswith("till-2-")
             assert sorted(own["roles"]) == ["edge", "sender"]  # type: ignore[call-overload]
-            assert own["duties"] == {"media": 1, "sender": 16}
+            assert own["duties"] == {"health": 1, "media": 1, "probe": 1, "sender": 16}
     finally:
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 15) == 0
