@@ -55,6 +55,16 @@ class _Connection(web.RequestHandler):
         self._relax()
         super().connection_lost(exc)
 
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What is no HTTP is a stranger's mistake and not ours: no traceback, and none of its bytes in the log or in the answer."""
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        response = web.Response(status=status, headers={"Server": "sportello"})
+        response.force_close()
+        return response
+
     def _watch(self) -> None:
         if self._is_heard():
             self._relax()

@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from mmap import mmap
 from typing import Final
 
@@ -18,6 +19,8 @@ Bytes = bytes | mmap
 
 #: A browser needs four bytes for each: a bomb unpacks to far more than it weighs.
 MAX_PIXELS: Final = 40_000_000
+#: Segments or chunks; honest pictures have some thousands at most.
+_MOST_PIECES: Final = 100_000
 
 #: 0xFF and what is neither an escaped data byte nor a restart: the next marker, also behind rubbish.
 _MARKER: Final = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
@@ -40,8 +43,12 @@ class _Unreadable(Exception):
     """Not built as its type is."""
 
 
+class _Endless(_Unreadable):
+    """Built of more pieces than any picture."""
+
+
 def pixels(data: Bytes, mime: str) -> int:
-    """Width x height as the header says; 0 if it does not say."""
+    """Width x height as the header says; 0 if it does not say, and more than allowed if it takes too long to find out."""
     try:
         match mime:
             case "image/png":
@@ -54,6 +61,8 @@ def pixels(data: Bytes, mime: str) -> int:
                 width, height = _webp_size(data)
             case _:
                 return 0
+    except _Endless:
+        return MAX_PIXELS + 1
     except (struct.error, _Unreadable):
         return 0
     return int(width * height)
@@ -82,7 +91,10 @@ def without_metadata(data: Bytes, mime: str) -> bytes | None:
 def _jpeg_segments(data: Bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of each segment up to the picture's end; what is compressed belongs to its scan. Raises _Unreadable."""
     place = 0
+    pieces = count()
     while found := _MARKER.search(data, place):
+        if next(pieces) > _MOST_PIECES:
+            raise _Endless
         marker, start = found[1][0], found.end() - 2
         if marker in _ALONE:
             place = found.end()
@@ -135,7 +147,10 @@ def _jpeg(data: Bytes) -> Iterator[bytes]:
 def _png(data: Bytes) -> Iterator[bytes]:
     yield data[:8]
     place, name = 8, b""
+    pieces = count()
     while name != b"IEND":
+        if next(pieces) > _MOST_PIECES:
+            raise _Endless
         length, name = struct.unpack(">I4s", data[place : place + 8])
         end = place + 12 + length
         if end > len(data) or not name.isalpha():
@@ -157,7 +172,10 @@ def _webp_chunks(data: Bytes) -> Iterator[tuple[bytes, bytes]]:
     place, end = 12, 8 + size
     if end > len(data):
         raise _Unreadable
+    pieces = count()
     while place + 8 <= end:
+        if next(pieces) > _MOST_PIECES:
+            raise _Endless
         name, length = struct.unpack("<4sI", data[place : place + 8])
         if place + 8 + length > end:
             raise _Unreadable

@@ -1,6 +1,7 @@
 """Bytes are kept whole or not at all, and their type is what they are."""
 
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,6 +50,18 @@ async def test_what_a_crash_left_is_swept_up(tmp_path: Path) -> None:
     FileStore(tmp_path)
     assert not leftover.exists()
     assert young.exists()
+
+
+async def test_what_another_process_left_is_swept_up_within_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path)
+    leftover = tmp_path / "incoming" / "tmpabc"
+    leftover.write_bytes(b"half")
+    await store.save_stream(chunks(b"one"), 100)
+    assert leftover.exists()
+    later = time.time() + 3600
+    monkeypatch.setattr("gateway.files.time", lambda: later)
+    await store.save_stream(chunks(b"two"), 100)
+    assert not leftover.exists()
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 63 + "/", "\0" * 64])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.bad_input.rows import CASES, PLAYED, QUARANTINED, RECEIVED, REQUIRED, Case
+from tests.gateway.bad_input.played import PLAYED, REQUIRED
+from tests.gateway.bad_input.rows import CASES, QUARANTINED, RECEIVED, Case
 from tests.support.cast import Answer, Cast
 from tests.support.gateway import RunningGateway
 
