@@ -1,19 +1,23 @@
 """How long one message takes: until the provider has its 2xx, and until it stands on an agent's screen; and what parsing costs."""
 
 import timeit
-from datetime import UTC, datetime
+from collections.abc import Callable
+from email import message_from_bytes, policy
+from urllib.parse import parse_qs
 
 import msgspec
 
-from config.decode import decode_section
+from connectors.content import Text
 from connectors.contract import Request
-from connectors.telegram import CONNECTOR, Settings
-from connectors.telegram.payload import Update
+from connectors.event import AnyEvent, MessageReceived
+from connectors.registry import BUILT_IN, load_connector
+from gateway.kit.bench import Bench
+from gateway.kit.folder import read_folder
 from tests.bench.figures import Figure
 from tests.bench.ground import CHATS, ENGINES, Engine, Floor, Ground, Site
-from tests.bench.load import update
-from tests.support.process import SECRET, TOKEN
+from tests.support.process import ROOT
 
+_PARSES = 1000
 _ACKS = 200
 
 
@@ -52,12 +56,32 @@ async def _feed(ground: Ground, engine: Engine, floor: Floor, site: Site, rate: 
 
 
 async def parse(ground: Ground) -> None:
-    """A webhook's bytes to events, beside the bare decoding of the same fields."""
-    settings = decode_section(Settings, {"token": TOKEN, "secret_token": SECRET}, ("channels", "shop"), {})
-    body, decoder = update(1, 1), msgspec.json.Decoder(Update)
-    request = Request(method="POST", url="", headers={}, body=body, received_at=datetime.now(UTC))
-    base, ours = [], []
-    for _ in range(ground.pairs):
-        base.append(1e6 * timeit.timeit(lambda: decoder.decode(body), number=5000) / 5000)
-        ours.append(1e6 * timeit.timeit(lambda: CONNECTOR.parse(request, settings), number=5000) / 5000)
-    ground.add(Figure("parse", "parse one Telegram text", "us", ours, base))
+    """A webhook's bytes to events, for each connector, beside the bare decoding of the same bytes."""
+    for kind in BUILT_IN:
+        bench = Bench(load_connector(kind), read_folder(ROOT / "tests" / "connectors" / kind))
+        request = _text(bench)
+        decode = _bare(request)
+        base, ours = [], []
+        for _ in range(ground.pairs):
+            base.append(1e6 * timeit.timeit(decode, number=_PARSES) / _PARSES)
+            ours.append(1e6 * timeit.timeit(lambda bench=bench, request=request: bench.parse(request), number=_PARSES) / _PARSES)  # type: ignore[misc]
+        ground.add(Figure("parse", f"parse one text, {kind}", "us", ours, base))
+
+
+def _text(bench: Bench) -> Request:
+    """The case that is called so, or the first that is nothing but one message with text."""
+    plain = [one for one in bench.good if _only_text(bench.parse(one.request))]
+    return next((one.request for one in plain if one.name == "text"), plain[0].request)
+
+
+def _only_text(events: list[AnyEvent]) -> bool:
+    return len(events) == 1 and isinstance(events[0], MessageReceived) and any(isinstance(part, Text) for part in events[0].parts)
+
+
+def _bare(request: Request) -> Callable[[], object]:
+    """What has to be done at least: the body as values, without any meaning."""
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return lambda: parse_qs(request.body.decode(), keep_blank_values=True)
+    if request.body[:1] == b"{":
+        return lambda: msgspec.json.decode(request.body)
+    return lambda: message_from_bytes(request.body, policy=policy.default).get_content()
