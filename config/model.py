@@ -127,9 +127,7 @@ class Log(Section, frozen=True, kw_only=True):
 
     level: Annotated[Literal["debug", "info", "warning", "error"], _help("Least important lines that are written.")] = "info"
     format: Annotated[Literal["auto", "json", "console"], _help("auto: console on a terminal, else json.")] = "auto"
-    bodies: Annotated[
-        bool, _help("false: the log of a channel (sportello channel log) keeps no bodies, so nothing that people wrote.")
-    ] = True
+    bodies: Annotated[bool, _help("false: the channels' log keeps no bodies, so nothing that people wrote.")] = True
 
 
 class ChannelConfig(Section, frozen=True, kw_only=True):
