@@ -14,7 +14,10 @@ export function customerName(conversation: Conversation): string {
 }
 
 export function shortValue(identity: Identity): string {
-  return identity.scheme === 'visitor' ? `${t('visitor')} ${identity.value.slice(-4)}` : identity.value;
+  if (identity.scheme === 'visitor') return `${t('visitor')} ${identity.value.slice(-4)}`;
+  // A number that the provider made up says nothing to a person.
+  const made = (identity.scheme === 'messenger' || identity.scheme === 'instagram') && /^\d{9,}$/u.test(identity.value);
+  return made ? `${t('author_customer')} …${identity.value.slice(-4)}` : identity.value;
 }
 
 export function agentName(id: string | undefined): string {
