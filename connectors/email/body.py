@@ -47,7 +47,6 @@ class File(Struct, frozen=True, kw_only=True):
     name: str
     mime: str
     size: int
-    content_id: str = ""
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -249,7 +248,7 @@ def _add_files(part: Part, text: str, files: list[File]) -> str:
             for index, (name, data) in enumerate(uuencoded(part.content), 1)
         )
         return text
-    files.append(File(path=part.path, name=_name_of(part), mime=part.mime, size=len(part.content), content_id=part.content_id))
+    files.append(File(path=part.path, name=_name_of(part), mime=part.mime, size=len(part.content)))
     return text
 
 

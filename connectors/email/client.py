@@ -158,4 +158,5 @@ class EmailClient:
             tokens=self._tokens_of(mailbox.oauth),
             channel=self._context.channel,
             timing=self._timing,
+            report=self._context.report,
         )

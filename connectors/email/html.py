@@ -190,7 +190,7 @@ def clean_html(source: str) -> CleanHtml:
         html = nh3.clean(
             html[:MAX_KEPT], tags=set(_TAGS), attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()}, url_schemes=_SCHEMES
         )
-    return CleanHtml(html, text.replace(QUOTE_MARK, ""), remote, frozenset(watch.shown), fold)
+    return CleanHtml(html, text.replace(QUOTE_MARK, "").strip(), remote, frozenset(watch.shown), fold)
 
 
 class _Watch:

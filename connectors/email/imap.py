@@ -13,6 +13,7 @@ import threading
 from concurrent.futures import CancelledError as FutureCancelled
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from random import SystemRandom
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ import structlog
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
-from connectors.contract import Request
+from connectors.contract import Reporter, Request
 from connectors.email.handover import Handover
 from connectors.email.inbound import ARRIVED, ENVELOPE_TO, SECRET_HEADER, TRUE_SIZE
 from connectors.email.oauth import NoToken, Tokens
@@ -73,6 +74,7 @@ class Reading:
     tokens: Tokens | None
     channel: str
     timing: ImapTiming
+    report: Reporter
 
 
 class FolderReader:
@@ -86,6 +88,7 @@ class FolderReader:
         self._max_bytes = reading.max_bytes
         self._tokens = reading.tokens
         self._timing = reading.timing
+        self._report = reading.report
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
         self._client: IMAPClient | None = None
@@ -143,6 +146,7 @@ class FolderReader:
         if not self._stopping.is_set():
             self.state.problem = describe(error)
             self._log.warning("email.imap_failed", problem=self.state.problem)
+            self._tell(ok=False, detail=f"{self._folder}: {self.state.problem}")
 
     def _refused(self, error: BaseException, wait: float) -> float:
         if isinstance(error, NoToken) and not error.refused:
@@ -150,9 +154,13 @@ class FolderReader:
             return wait
         self.state.problem = "login refused"
         self._log.error("email.imap_login_refused", remedy=LOGIN_REMEDY)
+        self._tell(ok=False, code="auth", detail=self.state.problem)
         if self._tokens is not None:
             self._loop.call_soon_threadsafe(self._tokens.forget)
         return self._timing.last_wait
+
+    def _tell(self, *, ok: bool, code: str = "", detail: str = "") -> None:
+        self._loop.call_soon_threadsafe(partial(self._report, "receiver", ok=ok, code=code, detail=detail))
 
     def _session(self) -> None:
         token = self._await(self._tokens.get()) if self._tokens is not None else ""
@@ -163,6 +171,8 @@ class FolderReader:
             selected = client.select_folder(self._folder)
             mark = self._mark(selected)
             self.state.connected = True
+            if self.state.problem:
+                self._tell(ok=True)
             self.state.problem = ""
             self._forget_unless(int(selected.get(b"UIDVALIDITY", 0)))
             pushes = self.state.pushes = bool(client.has_capability("IDLE"))

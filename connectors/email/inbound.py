@@ -77,7 +77,7 @@ class _Mail(Struct, frozen=True, kw_only=True):
 
 def verify(request: Request, settings: Settings) -> bool:
     """Our own receivers, and whoever knows the webhook's secret."""
-    secrets = [receiver_secret(settings), *([settings.webhook_secret] if settings.webhook_secret else [])]
+    secrets = [*([receiver_secret(settings)] if settings.secret else []), *([settings.webhook_secret] if settings.webhook_secret else [])]
     return any_matches(secrets, request.headers.get(SECRET_HEADER, ""))
 
 

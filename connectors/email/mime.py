@@ -80,10 +80,6 @@ class Part:
     def file_name(self) -> str:
         return self.disposition[1].get("filename") or self.type_parameters.get("name") or ""
 
-    @property
-    def content_id(self) -> str:
-        return self.text("content-id").strip("<> \t")
-
     @cached_property
     def content(self) -> bytes:
         """The body out of its transport encoding; what cannot be decoded is left as it is."""

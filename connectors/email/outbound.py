@@ -27,12 +27,12 @@ from connectors.retry import MAX_DETAIL, detail_of
 #: What most servers take, with room for base64: 25 MB of mail are 18 MB of files.
 UPLOAD_BYTES: Final = 18 * 1024 * 1024
 DOWNLOAD_BYTES: Final = 30 * 1024 * 1024
-TEXT_LIMIT: Final = 65_536
 #: Copies of one mail: a customer's answer is no newsletter.
 MAX_RECIPIENTS: Final = 20
 
 CAPABILITIES: Final = Capabilities(
-    limits=Limits(text=TEXT_LIMIT, upload_bytes=UPLOAD_BYTES, download_bytes=DOWNLOAD_BYTES),
+    # A mail has no longest text: lengths are the file's business, not the words'.
+    limits=Limits(text=0, upload_bytes=UPLOAD_BYTES, download_bytes=DOWNLOAD_BYTES),
     sends=frozenset({"text", "media", "envelope"}),
     receives=frozenset({"text", "html", "envelope", "media", "unsupported"}),
     bundles=True,
@@ -52,7 +52,7 @@ _REPLY_PREFIX: Final = re.compile(r"^(?:(?:re|aw|antw|sv|vs|odp|ris|r|回复|答
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """What a :class:`Call` carries as JSON."""
 
-    #: Empty for automatic mail: nobody shall answer it.
+    #: Empty for automatic answers, so that no machine answers them (RFC 3834, 3.3); of what we begin, bounces must come back.
     envelope_from: str
     #: The addressee first; then copies.
     recipients: tuple[str, ...]
@@ -85,7 +85,7 @@ def render(message: Outbound, settings: Settings) -> Sequence[Call]:
         if _BREAKS.search(value):
             raise Inexpressible(f"{name} must not hold a line break")
     mail = Mail(
-        envelope_from="" if message.automatic else normalised(settings.address),
+        envelope_from="" if message.automatic and answered else normalised(settings.address),
         recipients=tuple(dict.fromkeys((thread.address, *copies["to"], *copies["cc"], *copies["bcc"]))),
         headers=tuple(headers),
         text=_text(parts, message, settings),

@@ -167,8 +167,6 @@ def failure_kind(code: str, words: str) -> FailureKind:
             return FailureKind.RECIPIENT
         case ["3" | "6", _]:
             return FailureKind.INVALID
-        case ["7", _]:
-            return FailureKind.RECIPIENT if _GONE.search(words) else FailureKind.INVALID
         case _:
             return FailureKind.RECIPIENT if _GONE.search(words) else FailureKind.INVALID
 

@@ -5,6 +5,7 @@ unknown, and said to be.
 """
 
 import asyncio
+import base64
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -13,6 +14,7 @@ from typing import Final
 import aiosmtplib
 import structlog
 from aiosmtplib.errors import SMTPException, SMTPResponseException
+from msgspec.structs import replace
 
 from connectors.contract import Reply
 from connectors.email.oauth import NoToken, Tokens
@@ -43,14 +45,16 @@ class SmtpPool:
         self._turns = asyncio.Semaphore(settings.connections)
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
         self._context: ssl.SSLContext | None = None
+        #: What we log in with, in the forms in which a server may repeat it.
+        self._hidden = _forms(settings.username, settings.password.reveal())
 
     async def send(self, envelope_from: str, recipients: Sequence[str], mail: bytes) -> Reply:
         """One mail. The first recipient must be taken, or nothing is sent; copies that are refused are logged only."""
         try:
             async with self._turns, self._connection() as server:
-                return await self._transaction(server, envelope_from, recipients, mail)
+                return self._discreet(await self._transaction(server, envelope_from, recipients, mail))
         except _Stopped as stopped:
-            return stopped.reply
+            return self._discreet(stopped.reply)
 
     async def try_login(self) -> Reply:
         """Connects and logs in, for a probe."""
@@ -58,13 +62,20 @@ class SmtpPool:
             async with self._turns, self._connection():
                 return Reply(status=250)
         except _Stopped as stopped:
-            return stopped.reply
+            return self._discreet(stopped.reply)
 
     async def close(self) -> None:
         """Close what is idle."""
         idle, self._idle = self._idle, []
         for server, _ in idle:
-            await _quit(server)
+            await _quit(server, self._settings.timeout)
+
+    def _discreet(self, reply: Reply) -> Reply:
+        """Servers quote the line that they dislike; people read their words."""
+        body = reply.body
+        for form in self._hidden:
+            body = body.replace(form, b"[hidden]")
+        return replace(reply, body=body)
 
     async def _transaction(self, server: aiosmtplib.SMTP, envelope_from: str, recipients: Sequence[str], mail: bytes) -> Reply:
         wide = any(not one.isascii() for one in (envelope_from, *recipients))
@@ -74,16 +85,17 @@ class SmtpPool:
         if server.supports_extension("size"):
             options.append(f"SIZE={len(mail)}")
         encoding = "utf-8" if wide else "ascii"
-        await _step("mail", server.mail(envelope_from, options=options, encoding=encoding))
+        seconds = self._settings.timeout
+        await _step("mail", server.mail(envelope_from, options=options, encoding=encoding), seconds)
         for index, recipient in enumerate(recipients):
             try:
-                await _step("rcpt", server.rcpt(recipient, encoding=encoding))
+                await _step("rcpt", server.rcpt(recipient, encoding=encoding), seconds)
             except _Stopped as stopped:
                 if index == 0 or stopped.reply.status == 0:
                     raise
                 log.warning("email.copy_refused", channel=self._channel, status=stopped.reply.status)
-        # From here on a lost line may have carried the whole mail.
-        answer = await _step("data", server.data(mail), written=True)
+        # From here on a lost line may have carried the whole mail. Two answers are waited for: "go on", and "taken".
+        answer = await _step("data", server.data(mail), 2 * seconds, written=True)
         return Reply(status=answer.code, body=answer.message.encode("utf-8", "replace"), headers={PHASE: "data"})
 
     @contextlib.asynccontextmanager
@@ -94,7 +106,7 @@ class SmtpPool:
             yield server
             healthy = True
         except _Stopped as stopped:
-            healthy = stopped.reply.status not in {0, 421} and await _reset(server)
+            healthy = stopped.reply.status not in {0, 421} and await _reset(server, self._settings.timeout)
             raise
         finally:
             if healthy and server.is_connected:
@@ -106,7 +118,7 @@ class SmtpPool:
         """A connection that still answers."""
         while self._idle:
             server, until = self._idle.pop()
-            if asyncio.get_running_loop().time() < until and server.is_connected and await _reset(server):
+            if asyncio.get_running_loop().time() < until and server.is_connected and await _reset(server, self._settings.timeout):
                 return server
             server.close()
         return None
@@ -123,10 +135,12 @@ class SmtpPool:
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
             tls_context=context,
-            timeout=settings.timeout,
+            # With a timeout of its own it would lose a cancellation that comes in the moment of an answer (asyncio.wait_for before
+            # Python 3.12), and go on sending.
+            timeout=None,
         )
         try:
-            await _step("connect", server.connect())
+            await _step("connect", server.connect(), settings.timeout)
             await self._log_in(server)
         except BaseException:
             server.close()
@@ -135,19 +149,20 @@ class SmtpPool:
 
     async def _log_in(self, server: aiosmtplib.SMTP) -> None:
         settings = self._settings
-        await _step("hello", server.ehlo())
+        await _step("hello", server.ehlo(), settings.timeout)
         if not settings.username:
             return
         if self._tokens is None:
-            await _step("auth", server.login(settings.username, settings.password.reveal()))
+            await _step("auth", server.login(settings.username, settings.password.reveal()), settings.timeout)
             return
         try:
             token = await self._tokens.get()
         except NoToken as error:
             status = 535 if error.refused else 454
             raise _Stopped(Reply(status=status, body=str(error).encode(), headers={PHASE: "auth"})) from error
+        self._hidden = _forms(settings.username, token)
         try:
-            await _step("auth", server.auth_xoauth2(settings.username, token))
+            await _step("auth", server.auth_xoauth2(settings.username, token), settings.timeout)
         except _Stopped:
             self._tokens.forget()
             raise
@@ -158,10 +173,11 @@ class SmtpPool:
         return self._context
 
 
-async def _step(phase: str, step: Awaitable[aiosmtplib.SMTPResponse], *, written: bool = False) -> aiosmtplib.SMTPResponse:
+async def _step(phase: str, step: Awaitable[aiosmtplib.SMTPResponse], seconds: float, *, written: bool = False) -> aiosmtplib.SMTPResponse:
     """One command. Raises :class:`_Stopped` for any answer that is not a yes, or none; ``written``: none may mean that all was taken."""
     try:
-        return await step
+        async with asyncio.timeout(seconds):
+            return await step
     except SMTPResponseException as error:
         raise _Stopped(Reply(status=error.code, body=error.message.encode("utf-8", "replace"), headers={PHASE: phase})) from error
     except (ssl.SSLError, ssl.CertificateError) as error:
@@ -170,6 +186,14 @@ async def _step(phase: str, step: Awaitable[aiosmtplib.SMTPResponse], *, written
         # The library's words may quote what was sent; its class says enough.
         words = f"{phase}: {_words(error)}"
         raise _Stopped(Reply(status=0, body=words.encode(), headers={PHASE: _phase_of(error, phase)}, written=written)) from error
+
+
+def _forms(username: str, password: str) -> tuple[bytes, ...]:
+    """A password or token as it is, and as AUTH PLAIN, LOGIN and XOAUTH2 send it; the longest first."""
+    if not password:
+        return ()
+    sent = (f"user={username}\1auth=Bearer {password}\1\1", f"\0{username}\0{password}", password)
+    return (*(base64.b64encode(one.encode()) for one in sent), password.encode())
 
 
 def _words(error: BaseException) -> str:
@@ -182,16 +206,18 @@ def _phase_of(error: BaseException, phase: str) -> str:
     return "config" if missing else phase
 
 
-async def _reset(server: aiosmtplib.SMTP) -> bool:
+async def _reset(server: aiosmtplib.SMTP, seconds: float) -> bool:
     try:
-        return (await server.rset()).code == 250
+        async with asyncio.timeout(seconds):
+            return (await server.rset()).code == 250
     except (SMTPException, OSError, ValueError):
         return False
 
 
-async def _quit(server: aiosmtplib.SMTP) -> None:
+async def _quit(server: aiosmtplib.SMTP, seconds: float) -> None:
     with contextlib.suppress(SMTPException, OSError):
-        await server.quit()
+        async with asyncio.timeout(seconds):
+            await server.quit()
     server.close()
 
 

@@ -18,7 +18,7 @@ from connectors.errors import BadPayload, Inexpressible
 from connectors.event import AnyEvent, encode_event
 from connectors.registry import kinds, load_connector
 from gateway.channels import secrets_in
-from gateway.kit.case import Answer, Download, GivenRequest, Handshake, Inbound, Sending, Statuses
+from gateway.kit.case import Answer, Download, GivenRequest, Handshake, Inbound, Sending, Setting, Statuses
 from gateway.kit.folder import BadFolder, Folder, read_folder
 
 #: A text that every channel carries.
@@ -63,6 +63,19 @@ class Bench:
         """Values of all secrets in the sample."""
         found = {secret.reveal() for settings in (self.settings, *self.others) for secret in secrets_in(settings)}
         return tuple(sorted(found))
+
+    @property
+    def wrong_settings(self) -> list[Setting]:
+        """The cases of settings that must be refused."""
+        return [case for case, _ in self.folder.of(Setting)]
+
+    def refusal(self, case: Setting, connector: Connector[Any]) -> str:
+        """In words; empty if they are taken."""
+        try:
+            decode_section(connector.settings, {**self.sample.settings, **case.changes}, ("settings",), {})
+        except ConfigError as error:
+            return str(error)
+        return ""
 
     # --- inbound --------------------------------------------------------------------------------------------------------
 

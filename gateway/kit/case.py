@@ -160,6 +160,18 @@ class Handshake(Case, frozen=True, kw_only=True):
     body: str | None
 
 
+class Setting(Case, frozen=True, kw_only=True, tag="settings"):
+    """Settings that must be refused: the sample's with ``changes``."""
+
+    changes: dict[str, Any]
+    #: Words of the refusal.
+    refused: str
+
+    def __post_init__(self) -> None:
+        if not self.refused:
+            raise ValueError("a case of settings needs words of the refusal in `refused`")
+
+
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the scripted provider answers at one address."""
 
@@ -181,4 +193,4 @@ class Download(Case, frozen=True, kw_only=True, tag="media"):
             raise ValueError('exactly one of the answers needs "file": true')
 
 
-AnyCase = Inbound | Sending | Answer | Statuses | Handshake | Download
+AnyCase = Inbound | Sending | Answer | Statuses | Handshake | Download | Setting

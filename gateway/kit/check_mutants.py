@@ -134,6 +134,8 @@ def first_wrong(bench: Bench, connector: Connector[Any]) -> str:
 
 
 def _judged(bench: Bench, connector: Connector[Any], settings: Any) -> Iterator[tuple[str, bool]]:
+    for wrong in bench.wrong_settings:
+        yield wrong.name, wrong.refused in bench.refusal(wrong, connector)
     yield from _inbound(bench, connector, settings)
     yield from _reported(bench, connector, settings)
     for question, asked in bench.questions:

@@ -161,7 +161,7 @@ def _threads(bench: Bench) -> tuple[str, ...]:
 async def _after_refusal(bench: Bench, to: Findings) -> None:
     refusals = list(_refusals(bench))
     if not refusals:
-        to.exempt("the provider never asks to slow down")
+        to.exempt("the provider never says for how long to slow down")
         return
     limits = bench.able.limits
     for call, failure in refusals:

@@ -65,6 +65,10 @@ def _settings(bench: Bench, to: Findings) -> None:
         msgspec.json.schema(type_, schema_hook=_schema_of)
     except TypeError as error:
         to.expect(right=False, what=f"{what} has no JSON Schema: {error}", remedy="Use types that msgspec knows, and Secret.")
+    for case in bench.wrong_settings:
+        said = bench.refusal(case, bench.connector)
+        right = case.refused in said
+        to.expect(right, f"{case.name}: {said or 'taken'}, instead of {case.refused!r}", "Correct __post_init__ or the case.", what)
     to.expect(_refuses_unknown(bench.connector), f"{what} takes the key 'kit_unknown'", "Declare it with forbid_unknown_fields=True.")
     if any(is_secret(info.type) for info in fields(type_)):
         to.expect(bench.secrets, "the sample's settings have no secret", "Give every secret an invented value: C12 looks for them.")

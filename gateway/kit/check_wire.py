@@ -1,10 +1,10 @@
-"""C12 (the client), C16 and C19: the client against servers that answer as scripted, badly, or not at all."""
+"""C12 (the client) and C19: the client against servers that answer as scripted, badly, or not at all."""
 
 import asyncio
 import gc
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -12,22 +12,21 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from connectors.abilities import FetchedMedia, MediaFetcher, Receiver
+from connectors.abilities import Receiver
 from connectors.contract import Call, Client, ClientContext, Failure, Reply
 from connectors.errors import FailureKind
 from gateway.kit.bench import Bench
-from gateway.kit.case import Download, Route
 from gateway.kit.check_pure import discreet, echoing, leaks
 from gateway.kit.findings import Findings
-from gateway.kit.server import Heard, contained, serving, silent
+from gateway.kit.sample import Talk
+from gateway.kit.server import Heard, Says, contained, serving, silent
 
-_PICTURE: Final = b"\xff\xd8\xff\xe0" + b"kit 4711" * 1000
 _SECONDS: Final = 10.0
 _TIMES: Final = 100
 #: So many of the author's refusals are repeated with the whole request in their words.
 _REFUSALS: Final = 6
-_BOUNDED: Final = "Read at most max_bytes; give FetchedMedia(problem=…) in words for the agent."
-_INSIDE: Final = "Follow no redirect by yourself: look where it leads, never into a private network, and leave the credentials behind."
+#: Answers of a server that is spoken to line by line, of which one after another is a refusal.
+_STEPS: Final = 20
 
 
 # --- C12 ----------------------------------------------------------------------------------------------------------------
@@ -36,6 +35,9 @@ _INSIDE: Final = "Follow no redirect by yourself: look where it leads, never int
 async def discreet_at_work(bench: Bench, to: Findings) -> None:
     """C12: the pure functions, then the client, whose provider repeats the whole request in its answer, and what is logged."""
     discreet(bench, to)
+    if bench.sample.talk is not None and bench.sample.at is not None and bench.hello is not None:
+        await _repeated_in_talk(bench, to, bench.sample.talk, bench.hello)
+        return
     if bench.sample.at is None or bench.hello is None or not bench.over_http:
         to.exempt("the client: the sample names no address (Sample.at), or the calls are not HTTP")
         return
@@ -62,6 +64,42 @@ async def _repeated(bench: Bench, to: Findings, call: Call, refusal: Reply) -> N
         for found in leaks(bench.secrets, shown):
             remedy = "Take the credentials out of the provider's words, and log no request."
             to.expect(right=False, what=f"{what} shows {found}", remedy=remedy, place=bench.connector.read_reply)
+
+
+async def _repeated_in_talk(bench: Bench, to: Findings, talk: Talk, call: Call) -> None:
+    """Every answer in turn is a refusal which repeats all that was said."""
+    assert bench.sample.at is not None
+    for step in range(_STEPS):
+        heard: list[str] = []
+        async with silent(hang_up=True, says=_repeating(talk, step, heard)) as (_, host, port), contained() as (context, _):
+            with logged() as lines:
+                reply = await _send(bench, context, bench.sample.at(host, port), call)
+            outcome = bench.outcome(call, reply)
+        if not heard:
+            break
+        for what, shown in (("the outcome of a refusal that repeats what was said", repr(outcome)), ("the log", "\n".join(lines))):
+            for found in leaks(bench.secrets, shown):
+                remedy = "Take the credentials out of the server's words, and log none of them."
+                to.expect(right=False, what=f"{what} shows {found}", remedy=remedy, place=bench.connector.client)
+        to.expect(isinstance(outcome, Failure), f"a refusal as answer {step + 1}: {outcome}", "It was not sent.", bench.connector.client)
+    to.expect(step, "the call does not reach the provider that the sample names", "Let Sample.at change every address.", "sample.py")
+
+
+def _repeating(talk: Talk, step: int, heard: list[str]) -> Says:
+    """Says what ``talk`` does, up to the answer of this number; from then on it refuses, and repeats what it has heard."""
+    answers = 0
+
+    def says(lines: Sequence[bytes]) -> bytes | None:
+        nonlocal answers
+        answer = talk.says(lines)
+        if answer != b"":
+            answers += 1
+        if answers <= step or answer == b"":
+            return answer
+        heard.append("refused")
+        return talk.refuses(" ".join(line.decode("latin-1").strip() for line in lines))
+
+    return says
 
 
 async def _send(bench: Bench, context: ClientContext, changes: Mapping[str, Any], call: Call) -> Reply:
@@ -110,122 +148,6 @@ def logged() -> Iterator[list[str]]:
     finally:
         root.removeHandler(listener)
         root.setLevel(level)
-
-
-# --- C16 ----------------------------------------------------------------------------------------------------------------
-
-
-async def files(bench: Bench, to: Findings) -> None:
-    """C16."""
-    if "media" not in bench.able.receives:
-        to.exempt("no media arrive on this channel")
-        return
-    if not await _fetches(bench):
-        to.exempt("the client is no MediaFetcher: the gateway fetches by its own guarded fetcher, or has the file already")
-        return
-    right = bench.downloads and bench.sample.at is not None
-    if not to.expect(right, "no case of a file that is fetched", "Write a media case, and Sample.at.", "cases"):
-        return
-    for case in bench.downloads:
-        await _fetched(bench, to, case)
-
-
-async def _fetches(bench: Bench) -> bool:
-    async with contained() as (context, _):
-        client = bench.connector.client(bench.settings, context)
-        await client.close()
-        return isinstance(client, MediaFetcher)
-
-
-async def _fetched(bench: Bench, to: Findings, case: Download) -> None:
-    size = len(_PICTURE)
-    found, _ = await _fetch(bench, case, {}, size)
-    place = bench.connector.client
-    right = found is not None and found.data == _PICTURE and not found.problem
-    to.expect(right, f"{case.name}: {_said(found)}", "Give the file's bytes.", place)
-    found, _ = await _fetch(bench, case, {}, size - 1)
-    to.expect(found is not None and not found.data and found.problem, f"{case.name}, too large: {_said(found)}", _BOUNDED, place)
-    for status, words in ((404, "gone"), (410, "expired"), (500, "broken"), (403, "expired")):
-        found, _ = await _fetch(bench, case, {"status": status}, size)
-        to.expect(found is not None and not found.data and found.problem, f"{case.name}, {words}: {_said(found)}", _BOUNDED, place)
-        again, heard = await _fetch(bench, case, {}, size)
-        steps = len({line.partition("\n")[0] for line in heard.requests})
-        whole = again is not None and again.data == _PICTURE and steps == len(case.answers)
-        to.expect(whole, f"{case.name}: an expired link is not asked for again", "Ask for the link each time.", place)
-    for where in (
-        "http://10.0.0.1/latest",
-        "http://169.254.169.254/latest/meta-data",
-        "http://[::1]:80/",
-        "http://localhost:1/",
-        "file:///etc/passwd",
-    ):
-        await _redirected(bench, to, case, where)
-    async with serving(lambda _: web.Response(body=_PICTURE), heard := Heard()) as (host, port):
-        await _redirected(bench, to, case, f"http://{host}:{port}/elsewhere")
-        for line in heard.requests:
-            kept = [*leaks(bench.secrets, line), *(["Authorization"] if "\nauthorization:" in line.lower() else [])]
-            to.expect(not kept, f"{case.name}: a redirect to another host takes {', '.join(kept)} along", _INSIDE, place)
-
-
-async def _redirected(bench: Bench, to: Findings, case: Download, where: str) -> None:
-    found, _, tried = await _fetch_watched(bench, case, {"status": 302, "location": where}, len(_PICTURE))
-    place = bench.connector.client
-    to.expect(not tried, f"{case.name}: a redirect to {where} is followed", _INSIDE, place)
-    if not where.startswith("http://127.0.0.1"):
-        to.expect(found is not None and not found.data and found.problem, f"{case.name}, redirected: {_said(found)}", _INSIDE, place)
-
-
-async def _fetch(bench: Bench, case: Download, file: Mapping[str, Any], most: int) -> tuple[FetchedMedia | None, Heard]:
-    found, heard, _ = await _fetch_watched(bench, case, file, most)
-    return found, heard
-
-
-async def _fetch_watched(bench: Bench, case: Download, file: Mapping[str, Any], most: int) -> tuple[FetchedMedia | None, Heard, list[str]]:
-    """One download from a fresh provider; ``file`` may change its answer for the file itself."""
-    assert bench.sample.at is not None
-    heard = Heard()
-
-    def answer(request: web.Request) -> web.StreamResponse:
-        route = _route(case, request)
-        if route is None:
-            return web.Response(status=404, text=f"the media case {case.name!r} has no answer for {request.method} {request.path}")
-        if route.file and file:
-            headers = {"Location": file["location"]} if "location" in file else {}
-            return web.Response(status=file["status"], headers=headers)
-        if route.file:
-            return web.Response(status=route.status, body=_PICTURE, content_type=case.mime, headers=route.headers)
-        return web.json_response(_placed(route.json, request), status=route.status, headers=_placed(dict(route.headers), request))
-
-    async with serving(answer, heard) as (host, port), contained() as (context, tried):
-        client = bench.connector.client(bench.settings_with(bench.sample.at(host, port)), context)
-        assert isinstance(client, MediaFetcher)
-        try:
-            async with asyncio.timeout(_SECONDS):
-                return await client.fetch_media(case.ref.replace("{server}", f"http://{host}:{port}"), most), heard, tried
-        except TimeoutError:
-            return None, heard, tried
-        finally:
-            await client.close()
-
-
-def _route(case: Download, request: web.Request) -> Route | None:
-    asked = f"{request.method} {request.path_qs}"
-    for pattern, route in case.answers.items():
-        if asked == pattern or request.path == pattern.partition(" ")[2] or (pattern.endswith("*") and asked.startswith(pattern[:-1])):
-            return route
-    return None
-
-
-def _placed(value: Any, request: web.Request) -> Any:
-    if isinstance(value, str):
-        return value.replace("{server}", f"http://{request.host}")
-    if isinstance(value, list):
-        return [_placed(inner, request) for inner in value]
-    return {name: _placed(inner, request) for name, inner in value.items()} if isinstance(value, dict) else value
-
-
-def _said(found: FetchedMedia | None) -> str:
-    return "no answer in time" if found is None else found.problem or f"{len(found.data):,} bytes"
 
 
 # --- C19 ----------------------------------------------------------------------------------------------------------------
@@ -282,16 +204,28 @@ def _handles() -> int:
 
 async def _cancelled(bench: Bench, to: Findings, call: Call) -> None:
     """The gateway gives up waiting: the call must end at once, and it is the gateway that then knows it is unknown."""
+    await _cancelled_at(bench, to, call, None)
+    if bench.sample.talk is not None:
+        # In the moment of the greatest doubt, too.
+        await _cancelled_at(bench, to, call, bench.sample.talk.says)
+    unknown = bench.outcome(call, Reply(status=0, written=True))
+    safe = isinstance(unknown, Failure) and (unknown.kind is FailureKind.UNKNOWN or bench.able.idempotent)
+    to.expect(safe, f"a call without answer is {unknown}", "It may have gone out: UNKNOWN.", bench.connector.read_reply)
+
+
+async def _cancelled_at(bench: Bench, to: Findings, call: Call, says: Says | None) -> None:
+    """When the connection is there; or, of a server that ``says`` something, when it has got the whole message."""
     assert bench.sample.at is not None
     place = bench.connector.client
-    async with silent(hang_up=False) as (mute, host, port), contained() as (context, _):
+    async with silent(hang_up=False, says=says) as (mute, host, port), contained() as (context, _):
+        there = mute.connected if says is None else mute.got
         settings = bench.settings_with(bench.sample.at(host, port))
         client = bench.connector.client(settings, context)
         sending = asyncio.create_task(client.send(moved(call, bench.settings, settings)))
         with suppress(TimeoutError):
             async with asyncio.timeout(_SECONDS):
-                await mute.connected.wait()
-        reached = mute.connected.is_set()
+                await there.wait()
+        reached = there.is_set()
         to.expect(reached, "the call does not reach the provider that the sample names", "Let Sample.at change every address.", "sample.py")
         sending.cancel()
         done, _ = await asyncio.wait({sending}, timeout=_SECONDS)
@@ -299,16 +233,14 @@ async def _cancelled(bench: Bench, to: Findings, call: Call) -> None:
         swallowed = bool(done) and not sending.cancelled()
         to.expect(not swallowed, "a cancelled call gives an answer", "Let CancelledError pass: catch Exception at most.", place)
         await client.close()
-    unknown = bench.outcome(call, Reply(status=0, written=True))
-    safe = isinstance(unknown, Failure) and (unknown.kind is FailureKind.UNKNOWN or bench.able.idempotent)
-    to.expect(safe, f"a call without answer is {unknown}", "It may have gone out: UNKNOWN.", bench.connector.read_reply)
 
 
 async def _cut_off(bench: Bench, to: Findings, call: Call) -> None:
     """The provider hangs up; nobody is there."""
     assert bench.sample.at is not None
     place = bench.connector.client
-    async with silent(hang_up=True) as (mute, host, port), contained() as (context, _):
+    talk = bench.sample.talk
+    async with silent(hang_up=True, says=None if talk is None else talk.says) as (mute, host, port), contained() as (context, _):
         outcome = await _outcome(bench, context, bench.sample.at(host, port), call)
         got = mute.got.is_set()
     allowed = {FailureKind.UNKNOWN} if got and not bench.able.idempotent else {FailureKind.UNKNOWN, FailureKind.TRANSIENT}

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.errors import BadPayload, Inexpressible
-from gateway.kit import check_mutants, check_pure, check_reading, check_saying, check_sending, check_spec, check_trust, check_wire
+from gateway.kit import (
+    check_files,
+    check_mutants,
+    check_pure,
+    check_reading,
+    check_saying,
+    check_sending,
+    check_spec,
+    check_trust,
+    check_wire,
+)
 from gateway.kit.bench import Bench
 from gateway.kit.findings import Findings, Problem, State, crash_of
 from gateway.kit.folder import BadFolder
@@ -40,7 +50,7 @@ CHECKS: Final = (
     Check("C13", "statuses end the same in every order", check_sending.statuses),
     Check("C14", "at our pace the provider never refuses; after a refusal we wait", check_sending.paced),
     Check("C15", "after a failure and a restart exactly the unsent parts are sent", check_sending.resumed),
-    Check("C16", "files are fetched in bounds, never from inside, without taking credentials along", check_wire.files),
+    Check("C16", "files are fetched in bounds, never from inside, without taking credentials along", check_files.files),
     Check("C17", "the handshake answers the right question only", check_trust.answers),
     Check("C18", "our own messages come back as nobody's", check_reading.loops),
     Check("C19", "opening leaves nothing behind; a call that is cut off ends as unknown", check_wire.lives),

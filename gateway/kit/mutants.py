@@ -41,19 +41,6 @@ _CHANGED: Final = "kit_mutant"
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """A changed module."""
-
-    module: str
-    line: int
-    #: In words, for the author.
-    change: str
-    #: The function or table that it is in.
-    group: str
-    tree: ast.Module
-
-
-@dataclass(frozen=True, slots=True)
 class _Change:
     """What is done to the node with this number."""
 
@@ -63,17 +50,35 @@ class _Change:
     how: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A changed module."""
+
+    module: str
+    line: int
+    #: In words, for the author.
+    change: str
+    #: The function or table that it is in.
+    group: str
+    #: The module as it is, and what is done to it.
+    _before: ast.Module
+    _change: _Change
+
+    @property
+    def tree(self) -> ast.Module:
+        """The changed module; made only when it is asked for: few of a large connector's are."""
+        copy = deepcopy(self._before)
+        _apply(list(ast.walk(copy))[self._change.node], self._change.how)
+        return ast.fix_missing_locations(copy)
+
+
 def mutants_of(module: str, source: str, skipped: frozenset[str], used: frozenset[str]) -> list[Mutant]:
     """All changes of what is ``used`` in one module; classes called as in ``skipped`` are left alone."""
     tree = ast.parse(source)
     groups = {number: name for name, first, last in _spans(tree) for number in range(first, last + 1)}
-    made = []
-    for change in _changes(tree, skipped, used):
-        copy = deepcopy(tree)
-        _apply(list(ast.walk(copy))[change.node], change.how)
-        ast.fix_missing_locations(copy)
-        made.append(Mutant(module, change.line, change.words, groups.get(change.line, ""), copy))
-    return made
+    return [
+        Mutant(module, change.line, change.words, groups.get(change.line, ""), tree, change) for change in _changes(tree, skipped, used)
+    ]
 
 
 def chosen(made: list[Mutant], most: int) -> list[Mutant]:

@@ -16,6 +16,7 @@ _NOON: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
 #: What may be excused in words, because no capability and no ability tells it.
 EXCUSES: Final = MappingProxyType(
     {
+        "accounts": "no request names an account: the way it came says whose it is (C06)",
         "own": "the provider never shows us our own messages (C18)",
         "sources": "there are no provider's documents (C01)",
         "statuses": "delivery is reported, but not through `parse` (C13)",
@@ -27,6 +28,16 @@ EXCUSES: Final = MappingProxyType(
 def as_it_is(request: Request, settings: Any) -> Request:  # noqa: ARG001  the shape of ``Sample.sign``
     """For a provider that proves itself by nothing that is computed."""
     return request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """How a provider's server speaks that is not asked by HTTP but line by line, and speaks first (SMTP)."""
+
+    #: What it says after these lines of ours; after none, its greeting. None: it has got all of the message and would now take it.
+    says: Callable[[Sequence[bytes]], bytes | None]
+    #: A refusal in these words, whatever was asked.
+    refuses: Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,8 @@ class Sample:
     merge: Callable[[Sequence[bytes]], bytes] | None = None
     #: Changes of the settings for a provider at (host, port).
     at: Callable[[str, int], Mapping[str, Any]] | None = None
+    #: How that provider speaks, if not by HTTP.
+    talk: Talk | None = None
     #: Names of payload pairs that show our own messages; and of those in which an unknown field is the content.
     own: frozenset[str] = frozenset()
     closed: frozenset[str] = frozenset()

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -51,11 +51,18 @@ async def serving(handle: Handler, heard: Heard) -> AsyncIterator[tuple[str, int
         await runner.cleanup()
 
 
-class Silent:
-    """A server that takes everything and says nothing; or hangs up when something has come."""
+Says = Callable[[Sequence[bytes]], bytes | None]
 
-    def __init__(self, *, hang_up: bool) -> None:
+
+class Silent:
+    """A server that takes everything and says nothing; or hangs up when something has come.
+
+    One that ``says`` something (see ``Talk.says``) does so only when it has got the whole message.
+    """
+
+    def __init__(self, *, hang_up: bool, says: Says | None) -> None:
         self._hang_up = hang_up
+        self._says = says
         self.got = asyncio.Event()
         self.connected = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
@@ -64,8 +71,16 @@ class Silent:
         """One connection."""
         self._writers.append(writer)
         self.connected.set()
+        lines: list[bytes] = []
         try:
-            while await reader.read(_LIMIT):
+            if self._says is not None:
+                writer.write(self._says(lines) or b"")
+            while data := await (reader.read(_LIMIT) if self._says is None else reader.readline()):
+                lines.append(data)
+                answer = self._says(lines) if self._says is not None else None
+                if answer is not None:
+                    writer.write(answer)
+                    continue
                 self.got.set()
                 if self._hang_up:
                     writer.transport.abort()
@@ -80,9 +95,9 @@ class Silent:
 
 
 @asynccontextmanager
-async def silent(*, hang_up: bool) -> AsyncIterator[tuple[Silent, str, int]]:
+async def silent(*, hang_up: bool, says: Says | None = None) -> AsyncIterator[tuple[Silent, str, int]]:
     """Gives the server, host and port."""
-    mute = Silent(hang_up=hang_up)
+    mute = Silent(hang_up=hang_up, says=says)
     server = await asyncio.start_server(mute.meet, "127.0.0.1", 0)
     try:
         yield mute, "127.0.0.1", server.sockets[0].getsockname()[1]

@@ -1,6 +1,7 @@
 """Bodies that no provider sends, made from those that it does send. The same every time."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
@@ -66,6 +67,11 @@ def confused(body: bytes) -> Iterator[bytes]:
             yield urlencode(fields[:index] + fields[index + 1 :]).encode()
             for wrong in ("", "\0", "x", "-1", "9" * 40, "{", "é\ufffd"):
                 yield urlencode([*fields[:index], (name, wrong), *fields[index + 1 :]]).encode()
+    elif (lines := as_headers(body)) is not None:
+        for index, line in enumerate(lines[:-1]):
+            yield b"".join([*lines[:index], *lines[index + 1 :]])
+            for wrong_value in (b"", b"\0", b"\xff", b"<", b"=?utf-8?B?/w?=", b";=;", b"9" * 400):
+                yield b"".join([*lines[:index], line.partition(b":")[0] + b": " + wrong_value + b"\r\n", *lines[index + 1 :]])
 
 
 def huge(body: bytes, size: int) -> Iterator[bytes]:
@@ -104,6 +110,11 @@ def unknown_kinds(body: bytes) -> Iterator[tuple[str, bytes]]:
         for index, (name, _) in enumerate(fields):
             if _says_kind(name):
                 yield name, urlencode([*fields[:index], (name, "kit_unknown"), *fields[index + 1 :]]).encode()
+    elif (lines := as_headers(body)) is not None:
+        for index, line in enumerate(lines[:-1]):
+            name = line.partition(b":")[0].decode("latin-1")
+            if _says_kind(name):
+                yield name, b"".join([*lines[:index], name.encode("latin-1") + b": kit_unknown\r\n", *lines[index + 1 :]])
 
 
 def as_json(body: bytes) -> Any:
@@ -120,6 +131,14 @@ def as_form(body: bytes) -> list[tuple[str, str]] | None:
     if "=" not in text.partition("&")[0] or any(char in text for char in "{\n <"):
         return None
     return parse_qsl(text, keep_blank_values=True) or None
+
+
+def as_headers(body: bytes) -> list[bytes] | None:
+    """A mail's header fields, each with its folded lines, and last all the rest; None if it is no mail."""
+    match = re.search(rb"\r?\n(?=\r?\n)", body)
+    if match is None or b":" not in body.partition(b"\n")[0]:
+        return None
+    return [*re.split(rb"(?<=\n)(?![ \t])", body[: match.end()])[:-1], body[match.end() :]]
 
 
 def _says_kind(name: str) -> bool:

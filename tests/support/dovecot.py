@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import grp
 import os
 import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -45,6 +47,14 @@ class Programs:
     doveconf: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """PEM files; with them the server speaks TLS on a second port, and demands STARTTLS or that on the first."""
+
+    certificate: Path
+    key: Path
+
+
 @dataclass(slots=True)
 class Dovecot:
     """A server that answers; every user name has the same password and a mailbox of its own."""
@@ -54,10 +64,17 @@ class Dovecot:
     port: int
     process: asyncio.subprocess.Process | None = None
     capability: str = ""
+    tls: Tls | None = None
+    #: Of the port for TLS from the first byte.
+    tls_port: int = 0
+    #: Where it asks whom a bearer token belongs to; empty: nobody logs in by token.
+    introspection_url: str = ""
 
     def client(self, user: str) -> IMAPClient:
         """Logged in."""
         client = IMAPClient("127.0.0.1", self.port, ssl=False, timeout=10)
+        if self.tls is not None:
+            client.starttls(ssl.create_default_context(cafile=str(self.tls.certificate)))
         client.login(user, PASSWORD)
         return client
 
@@ -98,6 +115,7 @@ class Dovecot:
         """Returns when it answers."""
         config = self.home / "dovecot.conf"
         config.write_text(_config(self), "utf-8")
+        (self.home / "oauth2.conf").write_text(_INTROSPECTION.format(url=self.introspection_url), "utf-8")
         for place in ("run", "run/login", "run/empty"):
             (self.home / place).mkdir(parents=True, exist_ok=True)
             if not (self.home / place / "modules").is_symlink():
@@ -140,14 +158,14 @@ class Dovecot:
 
 
 @contextlib.asynccontextmanager
-async def running_dovecot(*, capability: str = "") -> AsyncIterator[Dovecot]:
-    """A fresh one; ``capability`` replaces what it says that it can."""
+async def running_dovecot(*, capability: str = "", tls: Tls | None = None, introspection_url: str = "") -> AsyncIterator[Dovecot]:
+    """A fresh one; ``capability`` replaces what it says that it can; see :class:`Dovecot` for the rest."""
     programs = await asyncio.to_thread(find_dovecot)
     # Its sockets need short paths.
     home = Path(tempfile.mkdtemp(prefix="dc"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    dovecot = Dovecot(programs, home, port, capability=capability)
+    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
+        port, tls_port = free.getsockname()[1], other.getsockname()[1]
+    dovecot = Dovecot(programs, home, port, capability=capability, tls=tls, tls_port=tls_port, introspection_url=introspection_url)
     try:
         await asyncio.to_thread(_prepare, home)
         await dovecot.start()
@@ -214,12 +232,30 @@ def _unpack(root: Path) -> str:
     return ""
 
 
+#: Who is asked by POST gives the token's owner (RFC 7662).
+_INTROSPECTION = """
+introspection_url = {url}
+introspection_mode = post
+username_attribute = username
+active_attribute = active
+active_value = true
+"""
+
+
 def _config(dovecot: Dovecot) -> str:
     root = os.geteuid() == 0
     user = "nobody" if root else pwd.getpwuid(os.geteuid()).pw_name
-    group = "nogroup" if root else str(os.getegid())
+    # By name: a group that has none cannot be used.
+    group = "nogroup" if root else grp.getgrgid(os.getegid()).gr_name
     home = dovecot.home
     said = f"imap_capability = {dovecot.capability}\n" if dovecot.capability else ""
+    mechanisms = "plain login"
+    if dovecot.introspection_url:
+        mechanisms += " xoauth2"
+        said += f"passdb {{\n  driver = oauth2\n  mechanisms = xoauth2\n  args = {home}/oauth2.conf\n}}\n"
+    encryption = "ssl = no"
+    if dovecot.tls is not None:
+        encryption = f"ssl = required\nssl_cert = <{dovecot.tls.certificate}\nssl_key = <{dovecot.tls.key}"
     return f"""
 protocols = imap
 listen = 127.0.0.1
@@ -229,19 +265,20 @@ log_path = {home}/log
 libexec_dir = {dovecot.programs.libexec}
 import_environment = TZ LD_LIBRARY_PATH
 mail_plugin_dir = {dovecot.programs.libexec}/modules
-auth_mechanisms = plain login
+auth_mechanisms = {mechanisms}
 auth_failure_delay = 0
 default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {user}
 default_vsz_limit = 1G
-ssl = no
+{encryption}
 disable_plaintext_auth = no
 mail_location = maildir:{home}/mail/%u
 first_valid_uid = 1
 mail_max_userip_connections = 100
 {said}passdb {{
   driver = static
+  mechanisms = plain login
   args = password={PASSWORD}
 }}
 userdb {{
@@ -254,7 +291,8 @@ service imap-login {{
     port = {dovecot.port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {dovecot.tls_port if dovecot.tls is not None else 0}
+    ssl = yes
   }}
 }}
 service anvil {{

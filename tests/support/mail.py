@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from connectors.contract import ClientContext, Request
+from connectors.contract import ClientContext, Reporter, Request, no_report
 from connectors.email import Settings
 from connectors.email.client import EmailClient
 from connectors.email.imap import ImapTiming
@@ -108,10 +108,10 @@ async def read_file(stored: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def mail_client(settings: Settings, timing: ImapTiming = QUICK) -> AsyncIterator[EmailClient]:
+async def mail_client(settings: Settings, timing: ImapTiming = QUICK, report: Reporter = no_report) -> AsyncIterator[EmailClient]:
     """A client outside of any gateway."""
     async with aiohttp.ClientSession() as session:
-        client = EmailClient(settings, ClientContext(session=session, channel="mail", read_file=read_file), timing)
+        client = EmailClient(settings, ClientContext(session=session, channel="mail", read_file=read_file, report=report), timing)
         try:
             yield client
         finally:

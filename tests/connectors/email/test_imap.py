@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from connectors.abilities import Component
-from connectors.contract import Request
+from connectors.contract import Reporter, Request, no_report
 from connectors.email.client import EmailClient
 from connectors.email.imap import KEYWORD
 from connectors.email.inbound import ARRIVED, TRUE_SIZE, parse, verify
@@ -68,8 +68,8 @@ async def _with_first(first: "asyncio.Task[Request]", rest: AsyncIterator[Reques
 
 
 @contextlib.asynccontextmanager
-async def receiving(*mailboxes: dict[str, Any], **more: Any) -> AsyncIterator[Gateway]:
-    async with mail_client(mail_settings(mailboxes=list(mailboxes), **more)) as client:
+async def receiving(*mailboxes: dict[str, Any], report: Reporter = no_report, **more: Any) -> AsyncIterator[Gateway]:
+    async with mail_client(mail_settings(mailboxes=list(mailboxes), **more), report=report) as client:
         gateway = Gateway(client)
         try:
             yield gateway
@@ -253,9 +253,15 @@ async def test_a_poison_mail_does_not_stop_the_ones_behind_it(dovecot: Dovecot, 
 
 async def test_a_wrong_password_is_told_and_not_hammered(dovecot: Dovecot, user: str, caplog: pytest.LogCaptureFixture) -> None:
     box = {**mailbox(dovecot, user), "password": "wrong-canary-password"}
-    async with receiving(box) as gateway:
+    told: list[tuple[str, bool, str, str]] = []
+
+    def report(kind: Literal["token", "receiver"], *, ok: bool, code: str = "", detail: str = "") -> None:
+        told.append((kind, ok, code, detail))
+
+    async with receiving(box, report=report) as gateway:
         waiting = asyncio.create_task(gateway.next())
         await until(lambda: bool(gateway.client.readers) and gateway.client.readers[0].state.problem == "login refused")
+        await until(lambda: ("receiver", False, "auth", "login refused") in told)
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await waiting

@@ -14,7 +14,7 @@ NAMES = sorted(path.stem for path in MAILS.glob("*.eml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mail(name: str) -> None:
-    expected = json.loads((MAILS / f"{name}.expect.json").read_text("utf-8"))
+    expected = json.loads((MAILS / f"{name}.summary.json").read_text("utf-8"))
     assert summary((MAILS / f"{name}.eml").read_bytes()) == expected
 
 
@@ -26,7 +26,7 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("sender-")])
 def test_only_what_our_server_vouches_for_is_a_known_address(name: str) -> None:
-    found = json.loads((MAILS / f"{name}.expect.json").read_text("utf-8"))
+    found = json.loads((MAILS / f"{name}.summary.json").read_text("utf-8"))
     assert found["sender"].startswith("mailto::") == ("unverified" not in found["remarks"])
 
 

@@ -1,6 +1,7 @@
 """Sending through a real SMTP server, which misbehaves to order; tokens from a real token endpoint."""
 
 import asyncio
+import base64
 import ssl
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,12 @@ async def test_a_mail_with_a_file_arrives_whole() -> None:
         assert post.connections == 1
 
 
-async def test_automatic_mail_has_an_empty_envelope_sender() -> None:
+async def test_automatic_answers_have_an_empty_envelope_sender_and_other_automatic_mail_gets_its_bounces() -> None:
     async with running_post() as post, mail_client(settings := mail_settings(smtp=smtp_section(post))) as client:
-        assert isinstance(await send(client, settings, answer(automatic=True)), Sent)
+        assert isinstance(await send(client, settings, answer(automatic=True, reply_to="q@example.org")), Sent)
+        assert isinstance(await send(client, settings, answer(id_="msg_b", automatic=True)), Sent)
         assert post.taken[0].mail_from in {"", "<>"}
+        assert post.taken[1].mail_from == "support@shop.example"
 
 
 @pytest.mark.parametrize(
@@ -197,3 +200,58 @@ async def test_without_smtp_settings_the_channel_only_receives() -> None:
     settings = mail_settings()
     async with mail_client(settings) as client:
         assert getattr(await send(client, settings, answer()), "kind", None) is FailureKind.CONFIG
+
+
+async def test_a_mail_that_is_cancelled_in_the_moment_of_the_connection_ends_at_once() -> None:
+    """The gateway stops, or gives up: nothing may go on sending behind its back."""
+    there, writers = asyncio.Event(), []
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001
+        writers.append(writer)
+        there.set()
+
+    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    settings = mail_settings(smtp={"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1], "security": "none", "timeout": 60.0})
+    async with mail_client(settings) as client:
+        sending = asyncio.create_task(send(client, settings, answer()))
+        await there.wait()
+        sending.cancel()
+        done, _ = await asyncio.wait({sending}, timeout=5)
+        assert done
+        assert sending.cancelled()
+    for writer in writers:
+        writer.transport.abort()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("auth", ["password", "token"])
+async def test_a_server_that_repeats_our_login_is_not_quoted(auth: str) -> None:
+    """Servers quote the line that they refuse, and people read what they said."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx ESMTP\r\n")
+        while line := await reader.readline():
+            is_hello = line.upper().startswith(b"EHLO")
+            writer.write(b"250-mx\r\n250 AUTH PLAIN XOAUTH2\r\n" if is_hello else b"550 5.5.4 refused: " + line.strip() + b"\r\n")
+        writer.close()
+
+    async def token(request: web.Request) -> web.Response:  # noqa: ARG001
+        return web.json_response({"access_token": "canary-access-token", "expires_in": 3600})
+
+    app = web.Application()
+    app.router.add_post("/token", token)
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    async with serving(app) as base:
+        oauth = {"token_url": f"{base}/token", "client_id": "us", "refresh_token": "canary-refresh"}
+        proof: dict[str, Any] = {"password": "canary-password"} if auth == "password" else {"oauth": oauth}
+        section = {"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1], "security": "none", "username": "shop", **proof}
+        async with mail_client(settings := mail_settings(smtp=section)) as client:
+            outcome = await send(client, settings, answer())
+    server.close()
+    await server.wait_closed()
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.AUTH
+    assert "[hidden]" in outcome.detail
+    sent = [b"\0shop\0canary-password", b"user=shop\x01auth=Bearer canary-access-token\x01\x01"]
+    assert not any(base64.b64encode(one).decode() in outcome.detail for one in sent)

@@ -14,7 +14,7 @@ from connectors.content import Choice, Choices, Chosen, Location, Media, MediaKi
 from connectors.contract import ClientContext, Outbound, Reply, Request, Sent
 from connectors.errors import BadPayload, Inexpressible
 from connectors.event import AnyEvent, ChatStarted, MessageReceived
-from connectors.identity import Evidence, Identity
+from connectors.identity import Evidence, Identity, mail_of_visitor
 from connectors.webchat import CAPABILITIES, CONNECTOR, Settings
 from connectors.webchat.visitor import Visitor, sign_token
 from tests.support.settings import settings_of
@@ -53,7 +53,7 @@ def test_the_start_and_the_profile() -> None:
     profile = _parse(b'{"type":"profile","id":"uuid-0002","name":" Cleo ","email":"Cleo@Example.org"}')
     assert isinstance(profile, ChatStarted)
     assert profile.sender.name == "Cleo"
-    assert profile.sender.aliases == ((Identity("mailto", "", "cleo@example.org"), Evidence.CLAIMED),)
+    assert profile.sender.aliases == ((mail_of_visitor(profile.sender.identity, "cleo@example.org"), Evidence.CLAIMED),)
 
 
 def test_files_and_the_page() -> None:
