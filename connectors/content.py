@@ -174,7 +174,9 @@ class Activity(Part, frozen=True, tag="activity"):
     """A line by the system, as data, so that every reader sees it in their own language."""
 
     #: ``assigned``, ``released``, ``transferred``, ``snoozed``, ``resolved``, ``reopened``, ``opted_out``, ``opted_in``, ``moved``,
-    #: ``started`` (on the page ``subject``), ``referred`` (by the page ``subject``), ``joined`` (``subject`` takes part from now on).
+    #: ``started`` (on the page ``subject``), ``referred`` (by the page ``subject``), ``joined`` (``subject`` takes part from now on),
+    #: ``mailed`` (what the shopper had not seen went to the address ``subject``),
+    #: ``transcript`` (they had the chat sent to the address ``subject``).
     code: str
     #: Name of who did it; empty for the router.
     actor: str = ""

@@ -39,6 +39,24 @@ class Identity(Struct, frozen=True, order=True):
         return f"{self.scheme}:{self.scope}:{self.value}"
 
 
+_VISITOR: Final = "visitor:"
+
+
+def mail_of_visitor(visitor: Identity, address: str) -> Identity:
+    """A mail address as somebody without a proof has typed it: theirs alone, whoever else types the same, and whoever owns it."""
+    return Identity("mailto", f"{_VISITOR}{visitor.scope}/{visitor.value}", address)
+
+
+def is_typed_mail(identity: Identity) -> bool:
+    """Is this what :func:`mail_of_visitor` makes?"""
+    return identity.scheme == "mailto" and identity.scope.startswith(_VISITOR)
+
+
+def proves(proved: Identity, typed: Identity) -> bool:
+    """Is ``proved``, an address with a proof, the one that a visitor has typed?"""
+    return is_typed_mail(typed) and (proved.scheme, proved.scope) == ("mailto", "") and proved.value.casefold() == typed.value.casefold()
+
+
 def partition_of(key: str) -> int:
     """The partition in ``0 … PARTITIONS-1`` for an ordering key: stable across processes, versions and merges of customers."""
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=2).digest()[0] % PARTITIONS

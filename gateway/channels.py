@@ -63,6 +63,7 @@ def plan_channels(config: Config) -> list[PlannedChannel]:
         else:
             planned.append(PlannedChannel(id=id_, section=section, connector=connector, settings=settings))
     problems.extend(_twins(planned, config))
+    problems.extend(_unmailable(planned, config))
     if problems:
         raise ConfigError(problems)
     return planned
@@ -80,6 +81,27 @@ def _twins(planned: list[PlannedChannel], config: Config) -> Iterator[Problem]:
             what = f"the channel {twin!r} has the same account of {plan.connector.kind} already: {account}"
             place = source_of(("channels", plan.id, "kind"), config.sources).place
             yield Problem(key=f"channels.{plan.id}", place=place, what=what, remedy="Remove one of the two, or set enabled = false.")
+
+
+def _unmailable(planned: list[PlannedChannel], config: Config) -> Iterator[Problem]:
+    """Chats that shall go on by mail, where they cannot."""
+    mails = {plan.id: plan for plan in planned if plan.connector.kind == "email"}
+    for plan in planned:
+        name = getattr(plan.settings, "mail_channel", "")
+        if not name:
+            continue
+        mail = mails.get(name)
+        if mail is None:
+            what = f"there is no e-mail channel {name!r}"
+        elif not mail.section.enabled:
+            what = f"the channel {name!r} is not enabled"
+        elif mail.settings.smtp is None or not mail.settings.reply_address:
+            what = f"the channel {name!r} needs smtp and reply_address: nothing could be sent, or no answer would find its way back"
+        else:
+            continue
+        place = source_of(("channels", plan.id, "mail_channel"), config.sources).place
+        remedy = "Name an enabled channel of kind email that has both, or leave mail_channel out."
+        yield Problem(key=f"channels.{plan.id}.mail_channel", place=place, what=what, remedy=remedy)
 
 
 def secrets_in(value: Any) -> Iterator[Secret]:

@@ -44,7 +44,8 @@ def occasion(say: Callable[[str], None]) -> Occasion:
 
 def with_channels(config: Config, providers: Sequence[simulated.Simulated]) -> Config:
     """The demo's channels, at the address that the gateway has got."""
-    chat = ChannelConfig(kind="webchat", title="Shop chat", settings={"origins": [origin_of(config.public_url)]})
+    settings = {"origins": [origin_of(config.public_url)], "mail_channel": "email", "mail_after": 30}
+    chat = ChannelConfig(kind="webchat", title="Shop chat", settings=settings)
     channels = {WEB: chat, **{one.kind: one.channel(config.public_url) for one in providers}}
     # The providers' files lie on this very server.
     media = replace(config.media, allow_private_hosts=(*config.media.allow_private_hosts, f"{config.server.host}:{config.server.port}"))

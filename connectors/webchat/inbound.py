@@ -15,7 +15,7 @@ from connectors.content import AnyPart, Chosen, Media, MediaKind, Text
 from connectors.contract import Request
 from connectors.errors import BadPayload
 from connectors.event import AnyEvent, ChatStarted, MessageReceived, Sender
-from connectors.identity import Evidence, Identity
+from connectors.identity import Evidence, mail_of_visitor
 from connectors.text import without_nul
 from connectors.webchat.settings import Settings
 from connectors.webchat.visitor import Visitor, read_token, unsigned, unverified
@@ -181,7 +181,7 @@ def read_frame(body: bytes) -> AnyFrame:
 
 
 def _claiming(visitor: Visitor, frame: ProfileFrame) -> Sender:
-    mail = ((Identity("mailto", "", frame.email.lower()), Evidence.CLAIMED),) if frame.email else ()
+    mail = ((mail_of_visitor(visitor.identity, frame.email.lower()), Evidence.CLAIMED),) if frame.email else ()
     return Sender(identity=visitor.identity, evidence=Evidence.SIGNED, name=frame.name.strip(), aliases=mail)
 
 

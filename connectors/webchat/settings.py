@@ -33,6 +33,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         default_factory=_none
     )
 
+    #: Id of an e-mail channel: what agents answer to a visitor who has gone, and who has given an address, follows by mail.
+    mail_channel: Annotated[str, Meta(title="Go on by e-mail", description="Id of an e-mail channel; empty: answers wait in the chat")] = ""
+    #: Seconds for which an answer was not shown before it is mailed.
+    mail_after: Annotated[int, Meta(title="Mail after", description="Seconds that an answer waits for the visitor", ge=1, le=86400)] = 120
+
     def __post_init__(self) -> None:
         """Messages here must not quote a value: they are shown to people."""
         if not all(_ORIGIN.fullmatch(origin) for origin in self.origins):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.web import chat, feed, health, pages, public_files, visitor_door, visitor_files, visitor_http, webhooks
+from gateway.web import chat, feed, health, pages, public_files, visitor_door, visitor_files, visitor_http, visitor_mail, webhooks
 from gateway.web.route import PREFIX
 
 
@@ -151,6 +151,21 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="A visitor fetches a file by its signed link",
         tag="Visitors",
         answers={200: "The bytes.", 404: "No such file, or no such link, or too late."},
+    ),
+    Endpoint(
+        method="POST",
+        path="/chat/v1/{channel}/transcript",
+        handler=visitor_mail.transcript,
+        summary="A visitor has their chat sent to the address that they gave",
+        tag="Visitors",
+        answers={
+            202: "It is on its way.",
+            401: "No token of this chat.",
+            409: "No address, nothing to send, or sent within the last hour.",
+            429: "Too many.",
+        },
+        body=visitor_mail.WantTranscript,
+        response=visitor_mail.TranscriptUnderWay,
     ),
     Endpoint(
         method="GET",

@@ -102,7 +102,8 @@ class Talk:
             pos, items, unread = await self._services.looks(functools.partial(self._history, after=after))
             after = pos
             limit = self._services.config.media.max_bytes
-            await self._send({"type": "hello", "visitor_id": self._visitor.visitor, "pos": pos, "unread": unread, "max_file": limit})
+            able = {"max_file": limit, "mail": bool(self._channel.settings.mail_channel)}
+            await self._send({"type": "hello", "visitor_id": self._visitor.visitor, "pos": pos, "unread": unread, **able})
             await self._send({"type": "history", "items": items})
             try:
                 async with contextlib.aclosing(self._services.hub.follow(pos)) as batches:

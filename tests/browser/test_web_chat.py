@@ -243,3 +243,28 @@ async def test_after_logging_out_nothing_stays_in_any_tab(people: People) -> Non
     await right.get_by_role("button", name="Open chat").click()
     await expect(right.get_by_role("log").get_by_text("somebody else")).to_be_visible()
     await expect(right.get_by_role("log").get_by_text("between us")).to_have_count(0)
+
+
+async def test_an_address_for_answers_and_the_chat_by_mail(people: People) -> None:
+    """C6: asked for once something was said, remembered, and what was said can be sent there; logging out forgets it."""
+    shop, inbox = await talking(people)
+    await shop.get_by_label("If you leave, where shall we answer you?").fill("no address")
+    await shop.get_by_role("button", name="Save").click()
+    await expect(shop.get_by_text("When you are gone we answer")).to_have_count(0)
+    await shop.get_by_label("If you leave, where shall we answer you?").fill("Cleo@example.org")
+    await shop.get_by_role("button", name="Save").click()
+    await expect(shop.get_by_text("When you are gone we answer Cleo@example.org.")).to_be_visible()
+    await inbox.get_by_role("textbox", name="Reply").fill("It leaves today.")
+    await inbox.keyboard.press("Enter")
+    await expect(shop.get_by_text("It leaves today.")).to_be_visible()
+    await expect(inbox.locator(".tick.read")).to_have_count(1)
+    await shop.get_by_role("button", name="Send me this chat").click()
+    await expect(shop.locator(".log").get_by_role("button", name="Sent")).to_be_visible()
+    await expect(inbox.get_by_text("The shopper had the chat sent to cleo@example.org")).to_be_visible()
+    assert people.trouble == [], people.refused
+    await shop.reload()
+    await shop.get_by_role("button", name="Open chat").click()
+    await expect(shop.get_by_text("When you are gone we answer Cleo@example.org.")).to_be_visible()
+    assert "Cleo@" in await shop.evaluate("JSON.stringify(localStorage)")
+    await shop.evaluate("document.querySelector('sportello-chat').forget()")
+    assert "Cleo@" not in await shop.evaluate("JSON.stringify(localStorage)")

@@ -30,6 +30,8 @@ export class VisitorChat {
   readonly open = signal(false);
   /** Name of the agent who is typing; empty if nobody is. */
   readonly typing = signal('');
+  /** Where answers go when the visitor has gone; empty: not said yet; null: this chat does not go on by mail. */
+  readonly mail = signal<string | null>(null);
   /** May anything be stored? */
   readonly agreed = signal(false);
   readonly uploads: Uploads;
@@ -42,6 +44,7 @@ export class VisitorChat {
   #sessionTries = 0;
   #seen = 0;
   #typedAt = 0;
+  #mailKey = '';
   #typingTimer: ReturnType<typeof setTimeout> | undefined;
   /** When the links of a message came, by its id. */
   #linkedAt = new Map<string, number>();
@@ -100,6 +103,7 @@ export class VisitorChat {
   forget(): void {
     this.#socket.stop();
     this.session.forget();
+    this.#keep.remove(this.#mailKey);
     this.#seen = 0;
     this.unread.value = 0;
     this.chat.value = { messages: [], pending: [] };
@@ -131,6 +135,23 @@ export class VisitorChat {
 
   choose(option: string, label: string): void {
     this.#write({ id: uuid(), at: Date.now(), text: label, option, state: 'sending' });
+  }
+
+  /** The visitor says where answers shall go. */
+  answerAt(email: string): void {
+    if (!this.#socket.send({ type: 'profile', id: uuid(), email })) return;
+    this.#keep.set(this.#mailKey, email);
+    this.mail.value = email;
+  }
+
+  /** Has what was said sent to the visitor's address; false if it was not. */
+  async sendChat(): Promise<boolean> {
+    try {
+      const headers = { 'authorization': `Bearer ${this.session.token}`, 'content-type': 'application/json' };
+      return (await fetch(`${this.session.base}/transcript`, { method: 'POST', headers, body: '{}' })).ok;
+    } catch {
+      return false;
+    }
   }
 
   retry(id: string): void {
@@ -254,6 +275,8 @@ export class VisitorChat {
     this.problem.value = '';
     this.#socket.healthy();
     if (typeof frame['max_file'] === 'number') this.uploads.limit = frame['max_file'];
+    this.#mailKey = `mail:${String(frame['visitor_id'])}`;
+    this.mail.value = frame['mail'] === true ? this.#keep.get(this.#mailKey) ?? '' : null;
     if (typeof frame['unread'] === 'number' && !this.open.value) this.unread.value = frame['unread'];
     if (this.session.fresh) {
       this.session.fresh = false;

@@ -200,8 +200,34 @@ function Log(props: Props): JSX.Element {
         <p>{t('greeting_more')}</p>
       </div>
       {rows}
+      <Mail {...props} />
       <Typing {...props} />
     </div>
+  );
+}
+
+/** Asked once something was said: where answers shall go when nobody is here to read them. */
+function Mail({ chat, t }: Props): JSX.Element | null {
+  const told = useSignal('mail_chat');
+  const address = chat.mail.value;
+  if (address === null || chat.chat.value.messages.length === 0) return null;
+  if (address !== '') {
+    const send = (): void => {
+      told.value = 'sending';
+      void chat.sendChat().then((done) => (told.value = done ? 'sent' : 'failed'));
+    };
+    return <p class="meta"><bdi>{t('mail_given', { address })}</bdi> <button type="button" class="retry" disabled={told.value === 'sending'} onClick={send}>{t(told.value)}</button></p>;
+  }
+  const give = (event: Event): void => {
+    event.preventDefault();
+    chat.answerAt(String(new FormData(event.target as HTMLFormElement).get('mail')).trim());
+  };
+  return (
+    <form class="mail" onSubmit={give}>
+      <label for="mail">{t('mail_ask')}</label>
+      <input id="mail" name="mail" type="email" required maxLength={254} autocomplete="email" />
+      <button class="yes">{t('mail_give')}</button>
+    </form>
   );
 }
 
