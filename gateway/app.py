@@ -40,7 +40,7 @@ def create_app(services: Services, *, demo: bool = False) -> web.Application:
         demo=demo,
         chats=chat_channels(services),
         courtesies=Courtesies(services),
-        templates=Templates(services.clock),
+        templates=Templates(services),
         cursors=Cursors(services.config.server.secret_key),
         passwords=Passwords(),
         login_throttle=Throttle(services.clock, free=_FREE_LOGINS),

@@ -129,8 +129,8 @@ def evidence_of(interaction: Interaction, now: datetime) -> list[Evidence]:
             return _of_probe(interaction, why)
         case InteractionKind.ACCOUNT:
             return _of_account(interaction, why, now)
-        case InteractionKind.MEDIA:
-            # A file that is gone says nothing of the channel.
+        case _:
+            # A file that is gone says nothing of the channel; and see TELLING.
             return []
 
 

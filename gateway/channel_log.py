@@ -46,6 +46,8 @@ _MOST: Final = 100
 
 _ACCOUNT_EVENTS: Final = 5
 
+Refs = Sequence[str]
+
 
 @dataclass(slots=True, kw_only=True)
 class Note:
@@ -182,6 +184,40 @@ class Journal:
                 findings=tuple(findings),
             )
         )
+
+    def handshake(self, channel: str, request: Request, *, ours: bool, seconds: float, error: str = "") -> None:
+        """A provider, or anybody, asked whether the webhook's address is ours; ``ours``: we said yes."""
+        self.note(
+            Note(
+                channel=channel,
+                at=request.received_at,
+                kind=InteractionKind.HANDSHAKE,
+                ok=ours,
+                seconds=seconds,
+                result="answered" if ours else "refused",
+                detail=error,
+                request=request,
+            )
+        )
+
+    def asked(
+        self, channel: str, kind: InteractionKind, result: str, seconds: float, *, ok: bool, detail: str = "", refs: Refs = ()
+    ) -> None:
+        """We asked or told the provider something beside the work; ``refs``: the messages that it is about."""
+        at = self._clock() - timedelta(seconds=seconds)
+        self.note(Note(channel=channel, at=at, kind=kind, ok=ok, seconds=seconds, result=result, detail=detail, refs=refs[:_MOST]))
+
+    # --- what providers say reaches others than this log
+
+    def hidden(self, channel: str, words: str) -> str:
+        """A provider's ``words`` without the credentials that it may repeat."""
+        return self._redactor(channel).words(words) if words else words
+
+    def cleaned(self, channel: str, outcome: Outcome) -> Outcome:
+        """The same for what came of a call: agents read it, and the stream keeps it."""
+        if isinstance(outcome, Failure):
+            return replace(outcome, code=self.hidden(channel, outcome.code), detail=self.hidden(channel, outcome.detail))
+        return outcome
 
     def breaker(self, channel: str, *, closed: bool, why: str = "") -> None:
         """Sending by the channel was stopped, or goes on (``closed``)."""

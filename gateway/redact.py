@@ -88,6 +88,11 @@ def values_of(secrets: Iterable[Secret]) -> set[str]:
     return {value for value in values if len(value) >= SHORTEST}
 
 
+def _overlap(value: str, needle: str) -> int:
+    """How many characters at the end of ``value`` are the beginning of ``needle``."""
+    return next((size for size in range(min(len(value), len(needle) - 1), 0, -1) if value.endswith(needle[:size])), 0)
+
+
 class Redactor:
     """Knows some secrets by value, and all by their places."""
 
@@ -114,6 +119,12 @@ class Redactor:
             if any(word in lower for word in words):
                 value = pattern.sub(instead, value)
         return _TOKEN.sub(MASK, value) if _TOKEN_END.search(value) else value
+
+    def words(self, value: str) -> str:
+        """The same for what somebody has cut to a length already: the beginning of a credential at its end is hidden too."""
+        value = self.text(value)
+        longest = max((end for needle in self._needles if (end := _overlap(value, needle)) >= SHORTEST), default=0)
+        return value[: len(value) - longest] + MASK if longest else value
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Of those that authenticate, that they were there and how long they were."""

@@ -4,7 +4,7 @@ Every command names its ``actor``; the router alone decides whether they may. ``
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
@@ -222,6 +222,28 @@ class MediaStored(Command, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class MailUnseen(ConversationCommand, frozen=True, kw_only=True):
+    """A visitor may have gone: what they have not seen goes to them by mail. Result: seconds until it is to be asked again; 0: never."""
+
+    #: The e-mail channel.
+    by: str
+    #: For how long an answer has to be unseen.
+    after: timedelta
+    #: What the chat is called.
+    title: str
+    #: Where the chat may stand; only pages of these are linked to.
+    origins: tuple[str, ...] = ()
+
+
+class MailTranscript(ConversationCommand, frozen=True, kw_only=True):
+    """A visitor wants their chat by mail. Result: the Message."""
+
+    #: The e-mail channel.
+    by: str
+    #: What the chat is called.
+    title: str
+
+
 class VisitorSeen(Command, frozen=True, kw_only=True):
     """The shopper's own client has shown everything up to ``pos``. Result: None."""
 
@@ -254,5 +276,7 @@ AnyCommand = (
     | ExpireReplies
     | CrashedAttempts
     | MediaStored
+    | MailUnseen
+    | MailTranscript
     | VisitorSeen
 )

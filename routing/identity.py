@@ -37,10 +37,18 @@ def identify(
             effects.append(PutCustomer(customer=customer, new=True))
         elif customer is None or customer.id != customer_id:
             customer = Customer(id=customer_id, name="", created_at=at)
-        known = KnownIdentity(identity=sender.identity, customer_id=customer_id, evidence=sender.evidence, since=at, name=sender.name)
+        known = KnownIdentity(
+            identity=sender.identity,
+            customer_id=customer_id,
+            evidence=sender.evidence,
+            since=at,
+            name=sender.name,
+            opted_out=known.opted_out if known else False,
+        )
         effects.append(PutIdentity(known=known))
     else:
         effects += _refresh(sender, known, customer)
+        known = structs.replace(known, name=sender.name or known.name)
     effects += _aliases(sender, at, customer, aliases)
     return Identified(customer=customer, known=known, effects=effects)
 

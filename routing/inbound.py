@@ -22,7 +22,8 @@ from connectors.event import (
 )
 from routing import report
 from routing.answer import with_choice
-from routing.consent import consent
+from routing.consent import consent, consent_by_writing
+from routing.continued import joining, refusal, refuses
 from routing.effect import (
     AddMessage,
     ChangeConversation,
@@ -77,8 +78,9 @@ def _identified(arrival: Arrival, event: PersonEvent, snapshot: Snapshot) -> Ide
 
 
 def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules: Rules) -> list[Effect]:
-    who = _identified(arrival, event, snapshot)
+    who = joining(event, _identified(arrival, event, snapshot), snapshot.known, snapshot.thread, arrival.at)
     effects = list(who.effects)
+    refused = refuses(event, snapshot.thread)
     thread = joined(arrival, event, who, snapshot.thread, rules)
     if thread is not None and snapshot.thread is not None:
         snapshot = structs.replace(
@@ -87,16 +89,22 @@ def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules
     event = structs.replace(event, parts=with_choice(event.parts, snapshot.asked, rules.channel(arrival.channel)))
     if event.group and snapshot.album is not None and _is_live(snapshot.album, snapshot.conversation):
         return effects + _join_album(event, snapshot.album)
-    conversation, entering = (_aside if event.automatic else _conversation)(arrival, event, who, snapshot, rules)
+    conversation, entering = (_aside if event.automatic or refused else _conversation)(arrival, event, who, snapshot, rules)
     effects += entering
     if thread is not None and thread.newcomer:
         effects.append(activity(conversation, arrival.at, event.key, "joined", subject=name_of(event)))
     if any(isinstance(one, OpenConversation) for one in entering):
         effects += began(conversation, event, arrival.at)
+    if refused and snapshot.thread is not None:
+        effects += refusal(event, who, snapshot.known, snapshot.thread, arrival.at)
+    elif who.known.opted_out and consent_by_writing(event, arrival.at):
+        effects += consent(who.known, conversation, arrival.at, event.key, opted_in=True)
     name = name_of(event) if thread is not None and thread.guest else event.sender.name or who.customer.name
     author = Author(kind=AuthorKind.CUSTOMER, id=who.customer.id, name=name)
     message = from_shopper(arrival, event, conversation, author, snapshot.quoted)
-    conversation = _written(arrival, event, structs.replace(conversation, preview=preview(message.parts)), thread)
+    conversation = structs.replace(conversation, preview=preview(message.parts))
+    if not refused:
+        conversation = _written(arrival, event, conversation, thread)
     ids = (event.message_id, *((album_id(event),) if event.group else ()))
     effects.append(AddMessage(message=message, conversation=conversation, provider_ids=ids))
     effects += media_jobs(message, event.key)
@@ -249,6 +257,9 @@ def _edited_parts(message: Message, event: MessageEdited) -> tuple[AnyPart, ...]
 
 def _consent(arrival: Arrival, event: ConsentChanged, snapshot: Snapshot) -> list[Effect]:
     who = _identified(arrival, event, snapshot)
+    if who.known.opted_out is not event.opted_in:
+        # Known already: by their writing, or by what a sending ran into.
+        return who.effects
     return [*who.effects, *consent(who.known, snapshot.conversation, arrival.at, event.key, opted_in=event.opted_in)]
 
 

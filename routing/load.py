@@ -18,6 +18,7 @@ from connectors.event import (
     StatusReported,
     WatermarkReported,
 )
+from connectors.identity import Identity, proves
 from routing.answer import may_answer
 from routing.command import (
     Assign,
@@ -25,6 +26,8 @@ from routing.command import (
     ExpireReplies,
     FinishAttempt,
     KeepProgress,
+    MailTranscript,
+    MailUnseen,
     MediaStored,
     MergeCustomers,
     PutAgent,
@@ -37,6 +40,7 @@ from routing.command import (
     UnmergeCustomers,
     VisitorSeen,
 )
+from routing.continued import Absence, Address, choose_address
 from routing.inbound import album_id
 from routing.report import is_echo_of
 from routing.rules import Rules
@@ -161,7 +165,11 @@ async def _thread(tx: Transaction, channel: str, event: MessageReceived) -> Thre
     lines = [] if own else await tx.messages.of_conversation(conversation.id, 0, 0, SEEN_WINDOW)
     agent = await _load(tx, conversation.assignee_id) if conversation.state is State.SNOOZED else None
     queues = await tx.queues.of_agent(agent.agent.id) if agent else frozenset()
-    return Thread(conversation=conversation, messages=tuple(lines), agent=agent, agent_queues=queues)
+    thread = Thread(conversation=conversation, messages=tuple(lines), agent=agent, agent_queues=queues)
+    if not proves(event.sender.identity, conversation.identity):
+        return thread
+    customer, typed = await tx.customers.get(conversation.customer_id), await tx.customers.find(conversation.identity)
+    return structs.replace(thread, customer=customer, typed=typed)
 
 
 async def _asked(tx: Transaction, conversation: Conversation) -> Message | None:
@@ -299,6 +307,30 @@ async def for_visitor(tx: Transaction, command: VisitorSeen) -> Snapshot:
         return Snapshot()
     messages = await tx.messages.of_conversation(conversation.id, 0, command.pos + 1, SEEN_WINDOW)
     return Snapshot(conversation=conversation, messages=tuple(messages))
+
+
+async def for_absence(tx: Transaction, command: MailUnseen | MailTranscript) -> Absence | None:
+    """A chat whose visitor may have gone; None if it is nobody's."""
+    chat = await tx.conversations.get(command.conversation_id, command.actor.scope)
+    if chat is None:
+        return None
+    lines = await tx.messages.of_conversation(chat.id, 0, 0, SEEN_WINDOW)
+    chosen = choose_address(chat.identity, await tx.customers.identities(chat.customer_id))
+    return Absence(chat=chat, lines=tuple(lines), address=await _address(tx, command.by, *chosen) if chosen else None)
+
+
+async def _address(tx: Transaction, by: str, identity: Identity, proved: bool) -> Address:  # noqa: FBT001 - as it was chosen
+    both = [await tx.customers.find(one) for one in (identity, Identity("mailto", "", identity.value))]
+    found = [await tx.conversations.latest(by, one) for one in (identity, Identity("mailto", "", identity.value))]
+    mails = [line for one in found if one for line in await tx.messages.of_conversation(one.id, 0, 0, ECHO_WINDOW)]
+    ours = [line for line in mails if line.kind is MessageKind.OUTBOUND]
+    return Address(
+        identity=identity,
+        proved=proved,
+        opted_out=any(one.opted_out for one in both if one is not None),
+        conversation=found[0],
+        last=max(ours, key=lambda line: line.pos, default=None),
+    )
 
 
 def uploads(parts: tuple[AnyPart, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from connectors.event import decode_event
-from routing import announce, dialogue, inbound, load, sending, staff, upkeep
+from routing import announce, continued, dialogue, inbound, load, sending, staff, transcript, upkeep
 from routing.apply import Applied, Applier
 from routing.command import (
     AnyCommand,
@@ -19,6 +19,8 @@ from routing.command import (
     ExpireReplies,
     FinishAttempt,
     KeepProgress,
+    MailTranscript,
+    MailUnseen,
     MediaStored,
     MergeCustomers,
     Note,
@@ -35,7 +37,7 @@ from routing.rules import Rules
 from routing.snapshot import Arrival
 from storage.errors import SchemaError, Superseded, Unavailable
 from storage.protocol import WHOLE, Store, Transaction
-from storage.record import Agent, Attempt, Conversation, Customer, Message, Queue, Recorded
+from storage.record import Agent, Attempt, Conversation, Customer, Message, MessageKind, Queue, Recorded
 
 #: The router's name as a reader of the stream.
 CONSUMER: Final = "router"
@@ -197,6 +199,10 @@ class Router:
         match command:
             case Reply() | Note():
                 return await self._write(tx, command, now, done)
+            case MailUnseen():
+                return await self._mail(tx, command, now, done)
+            case MailTranscript():
+                return await self._transcript(tx, command, now, done)
             case ConversationCommand():
                 return await self._move(tx, command, now, done)
             case SetPresence() | PutAgent() | PutQueue() | SetMember() | MergeCustomers() | UnmergeCustomers():
@@ -281,6 +287,24 @@ class Router:
             attempt = attempts[-1] if attempts else Attempt(message_id=item.message_id, number=max(item.attempts, 1), started_at=now)
             await self._upkeep(tx, sending.crashed(item.message_id, attempt, now, command), now, done)
         return len(items)
+
+    async def _mail(self, tx: Transaction, command: MailUnseen, now: datetime, done: list[Applied]) -> int:
+        absence = await load.for_absence(tx, command)
+        if absence is None:
+            return 0
+        effects, again = continued.decide(command, absence, self._rules, now)
+        applier = Applier(tx, now)
+        await applier.apply(effects)
+        await applier.flush()
+        done.append(applier.done)
+        return again
+
+    async def _transcript(self, tx: Transaction, command: MailTranscript, now: datetime, done: list[Applied]) -> Message:
+        applier = Applier(tx, now)
+        await applier.apply(transcript.decide(command, await load.for_absence(tx, command), self._rules, now))
+        await applier.flush()
+        done.append(applier.done)
+        return next(line for line in applier.done.messages.values() if line.kind is MessageKind.OUTBOUND)
 
     async def _wake(self, tx: Transaction, command: Wake, now: datetime, done: list[Applied]) -> int:
         due = await tx.conversations.due(now, command.limit)

@@ -28,6 +28,9 @@ class Thread(Struct, frozen=True, kw_only=True):
     #: Its assignee, if it is snoozed.
     agent: AgentLoad | None = None
     agent_queues: frozenset[str] = frozenset()
+    #: Of a chat that goes on by mail: its customer, and the address as the visitor had typed it.
+    customer: Customer | None = None
+    typed: KnownIdentity | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from msgspec import Struct
 from connectors.content import Envelope
 from connectors.event import MessageReceived
 from connectors.identity import Evidence
+from routing.continued import answers_typed
 from routing.identity import Identified
 from routing.rules import Rules
 from routing.snapshot import Arrival, Thread
@@ -34,9 +35,11 @@ def joined(arrival: Arrival, event: MessageReceived, who: Identified, thread: Th
     conversation = thread.conversation
     if conversation.state is State.RESOLVED and arrival.at - conversation.updated_at > rules.reopen_within:
         return None
-    own = conversation.identity == event.sender.identity
+    # Who proves the address that they had typed in the chat is the conversation's own person, once that is settled.
+    theirs = answers_typed(event, thread)
+    own = conversation.identity == event.sender.identity or (theirs and who.customer.id == conversation.customer_id)
     part = own or event.sender.identity.value.casefold() in people(thread.messages) or _wrote(who, thread.messages)
-    if not part and not event.proved:
+    if not part and not event.proved and not theirs:
         return None
     trusted = own or event.proved or event.sender.evidence is not Evidence.CLAIMED
     return Joined(conversation=conversation, guest=not own, newcomer=not part, trusted=trusted)

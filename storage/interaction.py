@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -32,6 +32,23 @@ class InteractionKind(StrEnum):
     BREAKER = "breaker"
     #: The provider said something about our account.
     ACCOUNT = "account"
+    #: A provider asked whether the address of the webhook is ours.
+    HANDSHAKE = "handshake"
+    #: The provider was asked what became of a call without an answer.
+    LOOKUP = "lookup"
+    #: The provider was asked for what its webhooks never brought.
+    MISSED = "missed"
+    #: The provider was asked for its templates.
+    TEMPLATES = "templates"
+    #: The shopper's app was told that an agent has read, or is typing.
+    COURTESY = "courtesy"
+
+
+#: What says how well a channel is. The rest is asked aside from the work, or by anybody.
+TELLING: Final = frozenset(InteractionKind) - {
+    *(InteractionKind.MEDIA, InteractionKind.HANDSHAKE, InteractionKind.LOOKUP),
+    *(InteractionKind.MISSED, InteractionKind.TEMPLATES, InteractionKind.COURTESY),
+}
 
 
 class Wire(Struct, frozen=True, kw_only=True, omit_defaults=True):

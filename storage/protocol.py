@@ -29,6 +29,7 @@ from storage.record import (
     Message,
     Node,
     OutboxItem,
+    Priority,
     Queue,
     Recorded,
     State,
@@ -253,12 +254,17 @@ class Outbox(Protocol):
     async def get(self, message_id: str) -> OutboxItem | None: ...
 
     async def claim(
-        self, now: datetime, limit: int, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+        self,
+        now: datetime,
+        limit: int,
+        paused: frozenset[str],
+        partitions: Collection[int] = EVERY_PARTITION,
+        lowest: Priority = Priority.BULK,
     ) -> list[OutboxItem]:
         """Make due items of these partitions ``sending`` and begin an attempt for each: by priority, then oldest accepted first.
 
         At most one per conversation (none while another of it is under way, or one of no lower priority waits for its retry), none of
-        paused channels. Commit before calling.
+        paused channels, none of a lower priority than ``lowest``. Commit before calling.
         """
 
     async def update(self, item: OutboxItem) -> None:
@@ -267,7 +273,9 @@ class Outbox(Protocol):
     async def under_way(self, partitions: Collection[int] = EVERY_PARTITION) -> list[OutboxItem]:
         """Items in ``sending``: once their sender is gone their outcome is unknown."""
 
-    async def next_due(self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION) -> Instant | None:
+    async def next_due(
+        self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION, lowest: Priority = Priority.BULK
+    ) -> Instant | None:
         """When the next item can be claimed; None if nothing waits."""
 
     async def expired(self, now: datetime, limit: int) -> list[OutboxItem]:

@@ -10,9 +10,10 @@ from cyclopts import App, Parameter
 from config import Config
 from connectors.abilities import Prober, Provisioner
 from connectors.contract import Client, ClientContext
-from gateway.channels import PlannedChannel, plan_channels
+from gateway.channels import PlannedChannel, plan_channels, secrets_in
 from gateway.cli import channel_log
 from gateway.cli.common import FAILED, STANDARD, Common, UserError, perform, say, show_table
+from gateway.redact import Redactor
 from gateway.work.probe import probe
 
 
@@ -63,13 +64,14 @@ async def _check_one(config: Config, plan: PlannedChannel) -> bool:
             return True
         findings, error = await probe(client, _webhook(config, plan.id))
     say(f"{plan.id} ({plan.connector.kind}{off}):")
+    hide = Redactor(secrets_in(plan.settings)).words
     if error:
         say(f"  FAIL  {error}")
         say("        Look whether this machine reaches the provider: its address, a firewall, a proxy.")
     for finding in findings:
-        say(f"  {'ok' if finding.ok else 'FAIL':<4}  {finding.component.value}: {finding.detail}")
+        say(f"  {'ok' if finding.ok else 'FAIL':<4}  {finding.component.value}: {hide(finding.detail)}")
         if finding.remedy and not finding.ok:
-            say(f"        {finding.remedy}")
+            say(f"        {hide(finding.remedy)}")
     return not error and all(finding.ok for finding in findings)
 
 

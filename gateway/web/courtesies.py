@@ -1,6 +1,7 @@
 """What a shopper's app shows of an agent at work, where the channel can: "seen", "is typing". A courtesy: it never stands in the way."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ import structlog
 
 from connectors.abilities import ReadMarker, Typist
 from gateway.services import Services
+from storage.interaction import InteractionKind
 from storage.protocol import Transaction
 from storage.record import Conversation, MessageKind
 
@@ -38,7 +40,7 @@ class Courtesies:
         newest = await self._newest(conversation, pos)
         if newest and self._seen.get(conversation.id) != newest:
             _remember(self._seen, conversation.id, newest)
-            await self._kindly(channel.id, "read mark", channel.client.mark_read(conversation.thread, newest))
+            await self._kindly(channel.id, "read", newest, channel.client.mark_read(conversation.thread, newest))
 
     async def typing(self, conversation: Conversation) -> None:
         """An agent is typing. Never raises."""
@@ -52,7 +54,7 @@ class Courtesies:
         _remember(self._typed, conversation.id, now)
         newest = await self._newest(conversation, conversation.last_pos)
         if newest:
-            await self._kindly(channel.id, "typing", channel.client.show_typing(conversation.thread, newest))
+            await self._kindly(channel.id, "typing", newest, channel.client.show_typing(conversation.thread, newest))
 
     async def _newest(self, conversation: Conversation, pos: int) -> str:
         """The provider's id of the shopper's newest private message up to ``pos``; empty if there is none nearby."""
@@ -71,12 +73,16 @@ class Courtesies:
             structlog.get_logger("web").warning("a courtesy was left out", error=type(error).__name__)
             return ""
 
-    async def _kindly(self, channel: str, what: str, work: Awaitable[None]) -> None:
+    async def _kindly(self, channel: str, what: str, about: str, work: Awaitable[None]) -> None:
+        began, why = time.perf_counter(), ""
         try:
             async with asyncio.timeout(SECONDS):
                 await work
         except Exception as error:  # noqa: BLE001 - a courtesy
-            structlog.get_logger("web").warning("a courtesy failed", channel=channel, what=what, error=type(error).__name__)
+            why = type(error).__name__
+            structlog.get_logger("web").warning("a courtesy failed", channel=channel, what=what, error=why)
+        seconds = time.perf_counter() - began
+        self._services.journal.asked(channel, InteractionKind.COURTESY, what, seconds, ok=not why, detail=why, refs=(about,))
 
 
 def _remember(of: OrderedDict[str, T], key: str, value: T) -> None:

@@ -34,6 +34,7 @@ _MOVES: Final = ("taken", "pending", "queued", "open", "snoozed", "resolved")
 _REPLIES: Final = (
     *("stale", "resolved", "taken", "opted_out", "window_closed", "channel_off", "too_long", "not_supported", "empty", "unknown_file"),
     *("unknown_message", "unknown_template", "template_not_approved", "invalid_template", "invalid_choices", "invalid_envelope"),
+    "not_public",
 )
 
 #: The agents' API, below ``/api/v1``.

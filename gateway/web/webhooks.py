@@ -1,5 +1,6 @@
 """Where providers deliver. The answer says "taken" only when it is durable, and says nothing else: empty bodies, one 404 for all."""
 
+import time
 from typing import Final
 
 import structlog
@@ -24,7 +25,7 @@ async def webhook(request: web.Request) -> web.Response:
     if channel is None or not channel.enabled or channel.id in state.chats:
         return web.Response(status=404)
     if request.method == "GET":
-        return _handshake(channel, provider_request(state.services, request, b""))
+        return _handshake(state.services, channel, provider_request(state.services, request, b""))
     try:
         refuse_encoded(request)
         body = await read_body(request)
@@ -46,13 +47,15 @@ async def webhook(request: web.Request) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
 
 
-def _handshake(channel: Channel, question: Request) -> web.Response:
-    """A provider asks whether the address is ours before it trusts it. Nothing is kept of it."""
+def _handshake(services: Services, channel: Channel, question: Request) -> web.Response:
+    """A provider asks whether the address is ours before it trusts it. Only the channel's log keeps it."""
+    began, why = time.perf_counter(), ""
     try:
         body = channel.connector.handshake(question, channel.settings)
     except Exception as error:  # noqa: BLE001 - a question that crashes the check is a wrong question
         structlog.get_logger("web").error("a handshake crashed", channel=channel.id, error=type(error).__name__)
-        body = None
+        body, why = None, f"the check failed: {type(error).__name__}"
+    services.journal.handshake(channel.id, question, ours=body is not None, seconds=time.perf_counter() - began, error=why)
     if body is None:
         return web.Response(status=403)
     return web.Response(

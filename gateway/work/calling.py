@@ -11,24 +11,24 @@ import structlog
 from msgspec.structs import replace
 
 from connectors.capabilities import Window, open_window
-from connectors.content import AnyPart
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent
 from connectors.errors import HANDLING, FailureKind, Inexpressible
 from gateway.services import Channel, Services
 from gateway.work.doubt import GRACE, Verdict, doubted, is_finder, resolve
 from gateway.work.pace import LONGEST_TURN, Pace
+from routing.window import kinds_of
 from storage.access import Scope
 from storage.record import OutboxItem, Priority
 
 CALL_SECONDS: Final = 30.0
 #: A call that carries files gets this much more.
 UPLOAD_SECONDS: Final = 180.0
-#: A channel whose credentials, account or settings are refused is tried again after so long.
+#: A channel whose credentials or settings are refused is tried again after so long.
 PAUSE_SECONDS: Final = 60.0
+#: One whose account is restricted or unpaid: nobody can ask whether that is over, only a reply shows it.
+ACCOUNT_PAUSE_SECONDS: Final = 600.0
 #: What says that the provider is not well, or cannot be reached.
 _NOT_THERE: Final = frozenset({FailureKind.TRANSIENT, FailureKind.UNKNOWN})
-#: Parts that only tell the channel how to send the others.
-_SILENT: Final = frozenset({"envelope"})
 EVERYTHING: Final = Scope(everything=True)
 
 
@@ -73,10 +73,11 @@ class Errand:
 class Caller:
     """One per outbox worker."""
 
-    def __init__(self, services: Services, *, call_seconds: float, pause_seconds: float) -> None:
+    def __init__(self, services: Services, *, call_seconds: float, pause_seconds: float, account_pause_seconds: float) -> None:
         self._services = services
         self._call_seconds = call_seconds
         self._pause_seconds = pause_seconds
+        self._account_pause_seconds = account_pause_seconds
         self._log = structlog.get_logger("outbox")
 
     async def perform(self, errand: Errand) -> Done:
@@ -167,7 +168,7 @@ class Caller:
             self._log.exception("a connector's client failed", channel=channel.id)
             reply = Reply(status=0, written=True)
         seconds = time.perf_counter() - began
-        outcome = self._read(channel, call, reply)
+        outcome = self._services.journal.cleaned(channel.id, self._read(channel, call, reply))
         self._services.journal.called(channel.id, errand.item.message_id, call, reply, outcome, seconds)
         return outcome
 
@@ -199,10 +200,13 @@ class Caller:
 
     def pause(self, channel: str, failure: Failure, pace: Pace) -> None:
         """Credentials, account or settings are refused: nothing more is sent until that is mended."""
+        by_account = failure.kind is FailureKind.ACCOUNT
+        seconds = self._account_pause_seconds if by_account else self._pause_seconds
         if not pace.ailing:
             why = {"why": failure.kind.value, "code": failure.code, "detail": failure.detail}
-            self._log.error("channel paused: an operator has to look", channel=channel, probe_after=self._pause_seconds, **why)
-        pace.pause(asyncio.get_running_loop().time() + self._pause_seconds)
+            self._log.error("channel paused: an operator has to look", channel=channel, tried_after=seconds, **why)
+        # Credentials are as good as ever where an account is restricted: a probe would find nothing.
+        pace.pause(asyncio.get_running_loop().time() + seconds, probe_tells=not by_account)
         self._services.metrics.channel_paused.labels(channel).set(1)
 
     def recover(self, channel: str, pace: Pace) -> None:
@@ -244,14 +248,9 @@ def window_of(channel: Channel, item: OutboxItem, now: datetime) -> Window | Fai
     window = open_window(windows, age, automatic=item.automatic)
     if window is None:
         return Failure(kind=FailureKind.WINDOW, detail="it closed before this could be sent")
-    if not kinds_of(item.parts) <= window.sends:
+    if not kinds_of(item.parts, window.sends) <= window.sends:
         return Failure(kind=FailureKind.WINDOW, detail=f"only {', '.join(sorted(window.sends))} may be sent now")
     return window
-
-
-def kinds_of(parts: Sequence[AnyPart]) -> frozenset[str]:
-    """Types of parts, as in ``Window.sends``."""
-    return frozenset(str(part.__struct_config__.tag) for part in parts) - _SILENT
 
 
 def _end(item: OutboxItem, failure: Failure) -> Done:

@@ -1,8 +1,9 @@
 """A call whose answer was lost may have gone out. Where the provider can be asked, it is, before anything is sent again."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -12,6 +13,7 @@ from connectors.abilities import SendFinder
 from connectors.contract import Call
 from connectors.errors import FailureKind
 from gateway.services import Channel, Services
+from storage.interaction import InteractionKind
 from storage.protocol import Transaction
 from storage.record import Attempt, OutboxItem
 
@@ -61,7 +63,7 @@ async def resolve(services: Services, channel: Channel, call: Call, attempt: Att
     """Ask the provider what became of ``call``, which ``attempt`` made. Looks again until its list can be trusted."""
     began = attempt.finished_at or attempt.started_at
     while True:
-        found = await _ask(channel, call, attempt.started_at - SKEW)
+        found = await _ask(services, channel, call, attempt)
         if found is None or not ours():
             return Resolved(Verdict.DOUBTFUL)
         new = await services.store.view(lambda tx, ids=found: _unknown_to_us(tx, channel.id, ids))  # type: ignore[misc]
@@ -74,16 +76,29 @@ async def resolve(services: Services, channel: Channel, call: Call, attempt: Att
         await asyncio.sleep(min(left, LOOK_AGAIN_SECONDS))
 
 
-async def _ask(channel: Channel, call: Call, since: datetime) -> Sequence[str] | None:
+async def _ask(services: Services, channel: Channel, call: Call, attempt: Attempt) -> Sequence[str] | None:
     client = channel.client
     if not isinstance(client, SendFinder):
         return None
+    began = time.perf_counter()
+    found, why = None, "the provider cannot say now"
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            return await client.find_sent(call, since)
+            found = await client.find_sent(call, attempt.started_at - SKEW)
     except Exception as error:  # noqa: BLE001 - whatever it is, we know as little as before
-        structlog.get_logger("outbox").warning("the provider could not be asked", channel=channel.id, error=type(error).__name__)
-        return None
+        why = type(error).__name__
+        structlog.get_logger("outbox").warning("the provider could not be asked", channel=channel.id, error=why)
+    result = "unknown" if found is None else "found" if found else "none"
+    services.journal.asked(
+        channel.id,
+        InteractionKind.LOOKUP,
+        result,
+        time.perf_counter() - began,
+        ok=found is not None,
+        detail=why if found is None else f"after attempt {attempt.number}",
+        refs=(attempt.message_id, *(found or ())),
+    )
+    return found
 
 
 async def _unknown_to_us(tx: Transaction, channel: str, ids: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from gateway.channel_health import LOOK_AT, changed, judge
 from gateway.services import Services
 from routing.announce import health_event
 from storage.errors import Superseded
-from storage.interaction import Health, HealthState, Interaction, InteractionKind, LogFilter
+from storage.interaction import TELLING, Health, HealthState, Interaction, LogFilter
 from storage.protocol import Transaction
 
 #: The judge's name among the duties.
@@ -118,7 +118,6 @@ async def _evidence(tx: Transaction, channels: Iterable[str]) -> dict[str, list[
     found: dict[str, list[Interaction]] = {}
     for channel in channels:
         found[channel] = []
-        for kind in InteractionKind:
-            if kind is not InteractionKind.MEDIA:
-                found[channel] += await tx.channel_log.page(channel, LogFilter(kind=kind), "", LOOK_AT)
+        for kind in TELLING:
+            found[channel] += await tx.channel_log.page(channel, LogFilter(kind=kind), "", LOOK_AT)
     return found

@@ -75,6 +75,7 @@ class MediaWorker:
         """One try of one file."""
         began = time.perf_counter()
         fetched = await self._fetch(job)
+        fetched = replace(fetched, problem=self._services.journal.hidden(job.channel, fetched.problem))
         self._services.journal.fetched(job, fetched, time.perf_counter() - began)
         self._services.crash.reach("media.fetched")
         if fetched.data and len(fetched.data) <= self._services.config.media.max_bytes:

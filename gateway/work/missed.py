@@ -4,6 +4,7 @@ What they give goes the way of a webhook, under the same keys; what came already
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from connectors.abilities import InboundFinder
 from connectors.contract import Request
 from gateway.intake import Outcome, take_in
 from gateway.services import Channel, Services
+from storage.interaction import InteractionKind
 from storage.record import Appended
 
 EVERY_SECONDS: Final = 600.0
@@ -69,7 +71,7 @@ class MissedWorker:
         if since is None:
             await self._note(now)  # a channel begins with what is written to it from now on
             return True
-        seen, fresh, why = 0, 0, ""
+        began, seen, fresh, why = time.perf_counter(), 0, 0, ""
         growth = self._growth
         client = self._channel.client
         assert isinstance(client, InboundFinder)
@@ -88,6 +90,9 @@ class MissedWorker:
         else:
             if not why:
                 await self._note(now)
+        said = f"since {since:%Y-%m-%d %H:%M:%S}: {seen} seen, {fresh} new" + (f"; {why}" if why else "")
+        result = "cut_short" if why else "ok"
+        self._services.journal.asked(self._channel.id, InteractionKind.MISSED, result, time.perf_counter() - began, ok=not why, detail=said)
         if fresh or why:
             words = {"since": since.isoformat(), "seen": seen, "fresh": fresh}
             (self._log.warning if why else self._log.info)("looked for what webhooks had missed", cut_short=why, **words)

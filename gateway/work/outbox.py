@@ -17,14 +17,14 @@ from connectors.errors import FailureKind
 from gateway.held import HeldNotice
 from gateway.services import Channel, Services
 from gateway.work.actor import GATEWAY, command_id
-from gateway.work.calling import CALL_SECONDS, PAUSE_SECONDS, Caller, Done, Errand, Kept
+from gateway.work.calling import ACCOUNT_PAUSE_SECONDS, CALL_SECONDS, PAUSE_SECONDS, Caller, Done, Errand, Kept
 from gateway.work.pace import Pace, Turns, at_once
 from gateway.work.probe import probe, webhook_of
 from routing.command import CrashedAttempts, FinishAttempt, KeepProgress
 from storage.errors import Superseded, Unavailable
 from storage.held import SENDING_HELD
 from storage.protocol import Transaction
-from storage.record import Attempt, OutboxItem
+from storage.record import Attempt, OutboxItem, Priority
 
 #: The senders' name among the duties.
 CONSUMER: Final = "sender"
@@ -41,9 +41,16 @@ RECORD_AGAIN_SECONDS: Final = 0.5
 class OutboxWorker:
     """One per gateway."""
 
-    def __init__(self, services: Services, *, pause_seconds: float = PAUSE_SECONDS, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        pause_seconds: float = PAUSE_SECONDS,
+        account_pause_seconds: float = ACCOUNT_PAUSE_SECONDS,
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
         self._services = services
-        self._caller = Caller(services, call_seconds=call_seconds, pause_seconds=pause_seconds)
+        self._caller = Caller(services, call_seconds=call_seconds, pause_seconds=pause_seconds, account_pause_seconds=account_pause_seconds)
         self._paces = {channel.id: self._pace_of(channel) for channel in services.channels.values()}
         self._tasks: set[asyncio.Task[None]] = set()
         #: Attempts under way here, by message.
@@ -86,6 +93,7 @@ class OutboxWorker:
         self._ask_after(now)
         free = {id_: pace.free(now) for id_, pace in self._paces.items() if self._sends(id_)}
         open_ = {id_: number for id_, number in free.items() if number}
+        for_bulk = {id_: self._paces[id_].free_for_bulk(now) for id_ in open_}
         epochs = dict(self._settled)
         if not open_ or not epochs:
             return
@@ -99,7 +107,11 @@ class OutboxWorker:
             if await tx.settings.get(SENDING_HELD):
                 return claimed
             for id_, number in open_.items():
-                claimed += await tx.outbox.claim(clock, number, known - {id_}, epochs)
+                first = await tx.outbox.claim(clock, number, known - {id_}, epochs, Priority.AGENT)
+                rest = min(number - len(first), for_bulk[id_])
+                claimed += first
+                if rest:
+                    claimed += await tx.outbox.claim(clock, rest, known - {id_}, epochs)
             return claimed
 
         try:
@@ -111,7 +123,7 @@ class OutboxWorker:
             self._services.crash.reach("outbox.claimed")
         for item in items:
             pace = self._paces.setdefault(item.channel, Pace(Turns(self._services.bus, item.channel, rate=0, bucket_rate=0), concurrency=1))
-            pace.under_way += 1
+            pace.begun(bulk=item.priority is Priority.BULK)
             self._alive[item.message_id] = item.attempts
             attempt = Attempt(message_id=item.message_id, number=item.attempts, started_at=clock)
             self._begin(self._send_item(item, attempt, pace, epochs[item.partition]), f"send {item.message_id}")
@@ -124,9 +136,13 @@ class OutboxWorker:
         """Wait for a wake-up, or for the next item's time."""
         now = self._now()
         closed = frozenset(id_ for id_, pace in self._paces.items() if not self._sends(id_) or not pace.free(now))
+        no_bulk = closed | {id_ for id_, pace in self._paces.items() if not pace.free_for_bulk(now)}
 
         async def look(tx: Transaction) -> tuple[datetime | None, str]:
-            return await tx.outbox.next_due(closed, self._settled), await tx.settings.get(SENDING_HELD)
+            due = [await tx.outbox.next_due(no_bulk, self._settled)]
+            if no_bulk != closed:
+                due.append(await tx.outbox.next_due(closed, self._settled, Priority.AGENT))
+            return min((one for one in due if one is not None), default=None), await tx.settings.get(SENDING_HELD)
 
         due, held = await self._services.store.view(look)
         self._held.note(held)
@@ -165,7 +181,7 @@ class OutboxWorker:
         except Exception:  # noqa: BLE001 - one reply's trouble must not stop the others; it stays visible as under way
             self._log.exception("a reply could not be handled", message=item.message_id, channel=item.channel)
         finally:
-            pace.under_way -= 1
+            pace.ended(bulk=item.priority is Priority.BULK)
             self._alive.pop(item.message_id, None)
             self._services.outbox_wake.set()
 
@@ -247,8 +263,9 @@ class OutboxWorker:
         pace.asked()
         bad = [one for one in findings if not one.ok and one.component in _SENDING]
         if bad:
-            self._caller.pause(channel.id, Failure(kind=FailureKind.AUTH, detail=bad[0].detail), pace)
-        elif any(one.component is Component.AUTH for one in findings):
+            why = self._services.journal.hidden(channel.id, bad[0].detail)
+            self._caller.pause(channel.id, Failure(kind=FailureKind.AUTH, detail=why), pace)
+        elif pace.probe_tells and any(one.component is Component.AUTH for one in findings):
             self._caller.recover(channel.id, pace)
         self._services.outbox_wake.set()
 

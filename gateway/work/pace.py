@@ -8,6 +8,8 @@ from storage.bus import Bus
 
 #: Bulk gets at most this much of a channel's rate: what agents write always finds a free turn.
 BULK_SHARE: Final = 0.5
+#: And of its slots: a slot is held while its item waits for a turn.
+BULK_SLOTS: Final = 0.5
 #: Items under way at once for one channel, so that a slow provider delays only itself.
 PER_CHANNEL: Final = 8
 #: A call waits at most so long for its turn; beyond that the item goes back to wait in the database.
@@ -79,11 +81,14 @@ class Pace:
         self._concurrency = concurrency
         self._paused_until = 0.0
         self._on_trial = False
-        #: Items under way.
+        #: Items under way, and how many of them are bulk.
         self.under_way = 0
+        self.bulk_under_way = 0
         #: The provider is being asked whether all is well again; it was.
         self._asking = False
         self._was_asked = False
+        #: Does a probe that finds nothing wrong end the pause?
+        self._probe_tells = True
 
     def free(self, now: float) -> int:
         """How many more items may be begun now."""
@@ -92,6 +97,26 @@ class Pace:
         limit = self.breaker.allows(now, 1 if self._on_trial else self._concurrency)
         return max(0, limit - self.under_way)
 
+    def begun(self, *, bulk: bool) -> None:
+        """An item is under way."""
+        self.under_way += 1
+        self.bulk_under_way += bulk
+
+    def ended(self, *, bulk: bool) -> None:
+        """It no longer is."""
+        self.under_way -= 1
+        self.bulk_under_way -= bulk
+
+    def free_for_bulk(self, now: float) -> int:
+        """How many of the free slots bulk may take; of a single slot all, when nobody else wants it."""
+        share = max(1, math.floor(self._concurrency * BULK_SLOTS))
+        return max(0, min(self.free(now), share - self.bulk_under_way))
+
+    @property
+    def probe_tells(self) -> bool:
+        """May a probe that finds nothing wrong end the pause? Else only a reply that goes out."""
+        return self._probe_tells
+
     @property
     def ailing(self) -> bool:
         """Paused, or not yet proved to work again."""
@@ -99,7 +124,7 @@ class Pace:
 
     def ask_due(self, now: float) -> bool:
         """The pause is over, and the provider was not yet asked whether all is well again."""
-        return self._on_trial and now >= self._paused_until and not self._was_asked
+        return self._on_trial and self._probe_tells and now >= self._paused_until and not self._was_asked
 
     def ask(self) -> None:
         """The provider is being asked: nothing is begun until :meth:`asked`."""
@@ -109,9 +134,11 @@ class Pace:
         """It has answered, or not."""
         self._asking = False
 
-    def pause(self, until: float) -> None:
-        """Stop until then; after it one item at a time goes on trial, until one succeeds."""
-        self._paused_until = until
+    def pause(self, until: float, *, probe_tells: bool = True) -> None:
+        """Stop until then; after it one item at a time goes on trial, until one succeeds. A longer pause stays as it is."""
+        if until >= self._paused_until:
+            self._paused_until = until
+            self._probe_tells = probe_tells
         self._on_trial = True
         self._was_asked = False
 

@@ -73,7 +73,7 @@ class ProbeWorker:
         began = time.perf_counter()
         findings, error = await probe(channel.client, webhook_of(self._services, channel))
         self._services.journal.probed(channel.id, findings, time.perf_counter() - began, error)
-        bad = [finding.detail for finding in findings if not finding.ok]
+        bad = [self._services.journal.hidden(channel.id, finding.detail) for finding in findings if not finding.ok]
         if bad or error:
             structlog.get_logger("probe").warning("a channel is not as it should be", channel=channel.id, found=bad or [error])
         return findings

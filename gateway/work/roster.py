@@ -13,6 +13,8 @@ from config import Config
 from gateway.fetch import GuardedFetcher, loop_mark
 from gateway.services import Channel, Services
 from gateway.work.away import AwayWorker
+from gateway.work.continued import CONSUMER as CONTINUED
+from gateway.work.continued import ContinueWorker, continuing
 from gateway.work.drain import DrainWorker
 from gateway.work.health import CONSUMER as HEALTH
 from gateway.work.health import HealthWorker
@@ -50,6 +52,9 @@ def duties_of(channels: Iterable[Channel], *, mirrored: bool) -> dict[Duty, str]
     duties |= {("tick", 0): "router", ("media", 0): "sender", (HEALTH, 0): "sender", ("probe", 0): "sender"}
     if mirrored:
         duties["relay", 0] = "router"
+    channels = tuple(channels)
+    if continuing(channels):
+        duties[CONTINUED, 0] = "router"
     for channel in channels:
         if is_receiver(channel):
             duties[f"listen {channel.id}", 0] = "sender"
@@ -95,6 +100,8 @@ def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
     if "router" in roles:
         found += [Worker("route", RouteWorker(services).run), Worker("tick", duties.only(("tick", 0), TickWorker(services).run))]
         found.append(Worker("away", duties.only(("tick", 0), AwayWorker(services).run)))
+        if continuing(services.channels.values()):
+            found.append(Worker(CONTINUED, duties.only((CONTINUED, 0), ContinueWorker(services).run)))
         if services.config.bus.url:
             found.append(Worker("relay", duties.only(("relay", 0), RelayWorker(services).run)))
     if "sender" in roles:

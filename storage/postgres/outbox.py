@@ -12,7 +12,7 @@ from storage.codec import instant, micros
 from storage.errors import Conflict, NotFound
 from storage.postgres.connection import Sql, Value
 from storage.protocol import EVERY_PARTITION
-from storage.record import Attempt, OutboxItem
+from storage.record import Attempt, OutboxItem, Priority
 from storage.rows.sending import ATTEMPT, ITEM, attempt_of, attempt_row, item_of, item_row
 from storage.rows.sql import insert, listed
 
@@ -59,13 +59,18 @@ class PostgresOutbox:
         return next(iter(await self._all("WHERE o.message_id = ?", (message_id,))), None)
 
     async def claim(
-        self, now: datetime, limit: int, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+        self,
+        now: datetime,
+        limit: int,
+        paused: frozenset[str],
+        partitions: Collection[int] = EVERY_PARTITION,
+        lowest: Priority = Priority.BULK,
     ) -> list[OutboxItem]:
         time = micros(now)
         due = await self._all(
-            f"WHERE o.next_at <= ? AND o.expires_at > ? AND o.channel != ALL(?) AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
-            " ORDER BY o.priority, o.seq LIMIT ?",
-            (time, time, sorted(paused), *_values(partitions), limit),
+            f"WHERE o.next_at <= ? AND o.expires_at > ? AND o.priority <= ? AND o.channel != ALL(?) AND {_among(partitions)}"
+            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.priority, o.seq LIMIT ?",
+            (time, time, lowest, sorted(paused), *_values(partitions), limit),
         )
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
         if claimed:
@@ -86,11 +91,13 @@ class PostgresOutbox:
             f"WHERE o.status = 'sending' AND NOT o.finished AND {_among(partitions)} ORDER BY o.seq", _values(partitions)
         )
 
-    async def next_due(self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION) -> datetime | None:
+    async def next_due(
+        self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION, lowest: Priority = Priority.BULK
+    ) -> datetime | None:
         row = await self._sql.row(
-            f"SELECT o.next_at FROM outbox o WHERE o.channel != ALL(?) AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
-            " ORDER BY o.next_at LIMIT 1",
-            (sorted(paused), *_values(partitions)),
+            f"SELECT o.next_at FROM outbox o WHERE o.priority <= ? AND o.channel != ALL(?) AND {_among(partitions)}"
+            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.next_at LIMIT 1",
+            (lowest, sorted(paused), *_values(partitions)),
         )
         return None if row is None else instant(row[0])
 

@@ -11,7 +11,7 @@ from connectors.identity import PARTITIONS
 from storage.codec import instant, marks, micros
 from storage.errors import Conflict, NotFound
 from storage.protocol import EVERY_PARTITION
-from storage.record import Attempt, OutboxItem
+from storage.record import Attempt, OutboxItem, Priority
 from storage.rows.sending import ATTEMPT, ITEM, attempt_of, attempt_row, item_of, item_row
 from storage.rows.sql import insert, listed
 from storage.sqlite.connection import Sql
@@ -53,14 +53,19 @@ class SqliteOutbox:
         return next(iter(self._all("WHERE o.message_id = ?", (message_id,))), None)
 
     async def claim(
-        self, now: datetime, limit: int, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+        self,
+        now: datetime,
+        limit: int,
+        paused: frozenset[str],
+        partitions: Collection[int] = EVERY_PARTITION,
+        lowest: Priority = Priority.BULK,
     ) -> list[OutboxItem]:
         time = micros(now)
         # The plus signs here and below keep SQLite from choosing an index that would walk through more than what is due.
         due = self._all(
-            f"WHERE +o.next_at <= ? AND +o.expires_at > ? AND {_not_paused(paused)} AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
-            " ORDER BY o.priority, o.seq LIMIT ?",
-            (time, time, *paused, *_values(partitions), limit),
+            f"WHERE +o.next_at <= ? AND +o.expires_at > ? AND +o.priority <= ? AND {_not_paused(paused)} AND {_among(partitions)}"
+            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.priority, o.seq LIMIT ?",
+            (time, time, lowest, *paused, *_values(partitions), limit),
         )
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
         with self._sql.savepoint():
@@ -83,11 +88,13 @@ class SqliteOutbox:
     async def under_way(self, partitions: Collection[int] = EVERY_PARTITION) -> list[OutboxItem]:
         return self._all(f"WHERE o.status = 'sending' AND o.finished = 0 AND {_among(partitions)} ORDER BY +o.seq", _values(partitions))
 
-    async def next_due(self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION) -> datetime | None:
+    async def next_due(
+        self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION, lowest: Priority = Priority.BULK
+    ) -> datetime | None:
         row = self._sql.row(
-            f"SELECT o.next_at FROM outbox o WHERE {_not_paused(paused)} AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}"
-            " ORDER BY o.next_at LIMIT 1",
-            (*paused, *_values(partitions)),
+            f"SELECT o.next_at FROM outbox o WHERE +o.priority <= ? AND {_not_paused(paused)} AND {_among(partitions)}"
+            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.next_at LIMIT 1",
+            (lowest, *paused, *_values(partitions)),
         )
         return None if row is None else instant(row[0])
 

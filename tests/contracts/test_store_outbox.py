@@ -69,6 +69,15 @@ async def test_what_was_written_for_many_waits_for_every_agent(store: Store) -> 
     assert await _claim(store) == ["msg_2", "msg_3"]
 
 
+async def test_what_was_written_for_many_can_be_left_out(store: Store) -> None:
+    await _put(store, item(1, priority=Priority.BULK, partition=3), item(2, conversation_id="cnv_2", partition=3, next_at=after(60)))
+    partitions = {3}
+    assert await store.transact(lambda tx: tx.outbox.claim(NOW, 10, _NONE, partitions, Priority.AGENT)) == []
+    assert await store.view(lambda tx: tx.outbox.next_due(_NONE, partitions, Priority.AGENT)) == after(60)
+    assert await store.view(lambda tx: tx.outbox.next_due(_NONE, partitions)) == NOW
+    assert await _claim(store, after(60)) == ["msg_2", "msg_1"]
+
+
 async def test_an_agents_reply_overtakes_what_a_machine_wrote_in_the_same_conversation(store: Store) -> None:
     await _put(store, item(1, priority=Priority.BULK), item(2, priority=Priority.BULK), item(3), item(4))
     assert await _claim(store) == ["msg_3"]

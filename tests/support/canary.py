@@ -6,6 +6,7 @@ Independent of the product's own redaction, so that both can be held against eac
 
 import base64
 import binascii
+import functools
 import gzip
 import json
 import re
@@ -60,6 +61,11 @@ def _within_base64(data: bytes, before: int) -> str:
     return longest if len(longest) >= 8 else ""
 
 
+@functools.lru_cache(maxsize=1000)
+def _needles(secret: str) -> tuple[tuple[str, bytes], ...]:
+    return tuple((form, text.encode()) for form, text in forms(secret).items())
+
+
 def search_text(text: str, canaries: Mapping[str, str], place: str = "text") -> list[Hit]:
     """All hits in one text."""
     return search_bytes(text.encode("utf-8", "surrogatepass"), canaries, place)
@@ -67,12 +73,12 @@ def search_text(text: str, canaries: Mapping[str, str], place: str = "text") -> 
 
 def search_bytes(data: bytes, canaries: Mapping[str, str], place: str) -> list[Hit]:
     """All hits in some bytes; percent-escapes are found in either case."""
-    lower = re.sub(rb"%[0-9a-f]{2}", lambda match: match[0].upper(), data)
+    lower = re.sub(rb"%[0-9a-f]{2}", lambda match: match[0].upper(), data) if b"%" in data else data
     return [
         Hit(place, name, form)
         for name, secret in canaries.items()
-        for form, text in forms(secret).items()
-        if text.encode() in data or text.encode() in lower
+        for form, text in _needles(secret)
+        if text in data or (lower is not data and text in lower)
     ]
 
 

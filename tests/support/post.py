@@ -28,8 +28,9 @@ from gateway.services import Channel, Services
 from gateway.wiring import open_gateway
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import Reply as ReplyCommand
+from storage.interaction import Interaction, InteractionKind, LogFilter
 from storage.protocol import Transaction
-from storage.record import Conversation, Message, State
+from storage.record import Conversation, Message, Priority, State
 
 T = TypeVar("T")
 
@@ -217,16 +218,26 @@ class Office:
         assert found is not None
         return found
 
-    async def reply(self, sender: str, *texts: str, channel: str = "post") -> Message:
+    async def reply(self, sender: str, *texts: str, channel: str = "post", priority: Priority = Priority.AGENT) -> Message:
         """An agent answers."""
         conversation = await self.conversation(sender, channel)
         now = self.services.clock()
         command = ReplyCommand(
-            id=command_id(now), actor=GATEWAY, conversation_id=conversation.id, parts=tuple(Text(text=text) for text in texts)
+            id=command_id(now),
+            actor=GATEWAY,
+            conversation_id=conversation.id,
+            parts=tuple(Text(text=text) for text in texts),
+            priority=priority,
         )
         message = await self.services.router.handle(command)
         assert isinstance(message, Message)
         return message
+
+    async def logged(self, kind: InteractionKind, channel: str = "post") -> list[Interaction]:
+        """What the channel's log holds of a kind by now, oldest first."""
+        await self.services.journal.write()
+        found = await self.services.store.view(lambda tx: tx.channel_log.page(channel, LogFilter(kind=kind), "", 1000))
+        return found[::-1]
 
     async def message(self, message_id: str) -> Message:
         """As it stands now."""

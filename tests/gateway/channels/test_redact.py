@@ -70,6 +70,14 @@ def test_innocent_text_stays_as_it_is() -> None:
         assert REDACTOR.text(text) == text
 
 
+def test_what_was_cut_within_a_credential_shows_no_half_of_it() -> None:
+    redactor = Redactor([Secret("canary-of-thirty-characters-01")])
+    assert redactor.words("you sent canary-of-thirty-char") == "you sent ********"
+    assert redactor.words("you sent canary-of-thirty-characters-01") == "you sent ********"
+    # So short a beginning is a word like others.
+    assert redactor.words("look at the canar") == "look at the canar"
+
+
 def test_of_headers_that_authenticate_only_the_length_is_kept() -> None:
     names = [
         "Authorization",

@@ -1,6 +1,7 @@
 """Providers' questions are answered, their webhooks as they like it; and a shopper's app shows that an agent has read, or types."""
 
 import dataclasses
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from connectors.contract import Answer, Request
 from gateway.services import Channel
 from gateway.web.courtesies import TYPING_PAUSE, Courtesies
+from storage.interaction import InteractionKind, LogFilter
 from storage.protocol import WHOLE
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
 from tests.support.cast import Cast
@@ -39,6 +41,15 @@ async def test_a_provider_that_asks_whether_the_address_is_ours_is_answered(gate
         status, _, body = await gateway.request("GET", HOOK + query)
         assert (status, body) == (403, b"")
     assert not any(one.entry.channel for one in await gateway.services.store.read(WHOLE, 0, 1000))
+    await gateway.services.journal.write()
+    wanted = LogFilter(kind=InteractionKind.HANDSHAKE)
+    log = await gateway.services.store.view(lambda tx: tx.channel_log.page("bot", wanted, "", 10))
+    assert Counter((one.ok, one.result, one.detail) for one in log) == {
+        (True, "answered", ""): 1,
+        (False, "refused", ""): 3,
+        (False, "refused", "the check failed: ValueError"): 1,
+    }
+    assert not any("right" in one.request.url for one in log if one.request), "a verify token stands in the address"
     assert gateway.services.metrics.value("sportello_received_total", channel="bot") == 0
 
 
@@ -105,6 +116,11 @@ async def test_a_read_mark_names_the_newest_message_that_was_seen_and_once(tmp_p
         # A channel that cannot show it is not asked to.
         await courtesies.seen(await open_.conversation("ben", "other"), 1000)
         await courtesies.typing(await open_.conversation("ben", "other"))
+        assert {(one.ok, one.result, one.refs, one.detail) for one in await open_.logged(InteractionKind.COURTESY)} == {
+            *[(True, "read", (number,), "") for number in ("1", "2")],
+            *[(False, what, (number,), "RuntimeError") for what, number in (("read", "1"), ("typing", "2"))],
+        }
+        assert await open_.logged(InteractionKind.COURTESY, "other") == []
 
 
 async def test_typing_is_told_now_and_then(tmp_path: Path) -> None:

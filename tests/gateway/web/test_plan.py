@@ -16,6 +16,7 @@ from gateway.services import Channel
 from gateway.web.template_cache import FRESH
 from gateway.work.actor import GATEWAY
 from routing.rules import Rules
+from storage.interaction import InteractionKind, LogFilter
 from storage.record import Conversation
 from tests.support.cast import Answer, Cast
 
@@ -230,6 +231,13 @@ async def test_templates_are_listed_and_kept_for_a_while(cast: Cast) -> None:
     away = await cast.sue.get("/channels/web/templates?refresh=true")
     assert (away.status, away.code) == (503, "provider_away")
     assert (await cast.ada.get("/channels/web/templates")).status == 200
+    services = cast.gateway.services
+    await services.journal.write()
+    log = await services.store.view(lambda tx: tx.channel_log.page("web", LogFilter(kind=InteractionKind.TEMPLATES), "", 10))
+    assert [(one.ok, one.result, one.detail) for one in log] == [
+        (False, "unreachable", "OSError"),
+        *[(True, "ok", "3 templates")] * (shelf.asked - 1),
+    ]
     none = await cast.ada.get("/channels/bot/templates")
     assert (none.status, none.code) == (409, "no_templates")
     for channel in ("off", "none"):

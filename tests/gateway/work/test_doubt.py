@@ -11,16 +11,21 @@ import pytest
 
 from connectors.abilities import Component, Finding
 from connectors.capabilities import Capabilities, Limits, Window
+from connectors.content import AnyPart, Choice, Choices, Envelope, Location, Template
 from connectors.contract import Call, Connector, Failure, Outbound, Sent
 from connectors.errors import FailureKind
 from connectors.event import Status
 from gateway.crashpoint import CrashPoints
 from gateway.services import Channel
 from gateway.work.breaker import Breaker
+from gateway.work.calling import window_of
 from gateway.work.doubt import GRACE
 from gateway.work.outbox import OutboxWorker
+from gateway.work.pace import Pace
+from storage.interaction import InteractionKind
 from storage.record import Message
-from tests.support.post import Office, Provider, Settings, eventually, office, render, running
+from tests.support.post import Office, Provider, Settings, connector, eventually, office, render, running
+from tests.support.rows import NOW, item
 
 DONE = {Status.SENT, Status.FAILED, Status.EXPIRED}
 
@@ -107,6 +112,8 @@ async def test_what_had_gone_out_is_adopted_and_not_sent_again(tmp_path: Path) -
         text, since = provider.asked[0]
         assert text == "one"
         assert timedelta() < message.received_at - since < timedelta(minutes=2)
+        (log,) = await open_.logged(InteractionKind.LOOKUP)
+        assert (log.ok, log.result, log.refs, log.detail) == (True, "found", (message.id, "found"), "after attempt 1")
         assert open_.services.metrics.value("sportello_resolved_attempts_total", channel="post", outcome="adopted") == 1
 
 
@@ -114,6 +121,8 @@ async def test_what_had_not_gone_out_is_sent_without_a_mark(tmp_path: Path) -> N
     async with after_silence(tmp_path, []) as (open_, provider, message, _):
         done = await settled(open_, message)
         assert (done.status, done.possible_duplicate, provider.texts) == (Status.SENT, False, ["one", "one"])
+        (log,) = await open_.logged(InteractionKind.LOOKUP)
+        assert (log.ok, log.result, log.refs) == (True, "none", (message.id,))
         assert open_.services.metrics.value("sportello_resolved_attempts_total", channel="post", outcome="unsent") == 1
 
 
@@ -122,6 +131,9 @@ async def test_what_nobody_can_say_is_sent_once_more_with_a_mark(tmp_path: Path,
     async with after_silence(tmp_path, listed) as (open_, provider, message, _):
         done = await settled(open_, message)
         assert (done.status, done.possible_duplicate, provider.texts) == (Status.SENT, True, ["one", "one"])
+        (log,) = await open_.logged(InteractionKind.LOOKUP)
+        why = type(listed).__name__ if listed else "the provider cannot say now"
+        assert (log.ok, log.result, log.refs, log.detail) == (False, "unknown", (message.id,), why)
         assert open_.services.metrics.value("sportello_resolved_attempts_total", channel="post", outcome="doubtful") == 1
 
 
@@ -230,6 +242,54 @@ async def test_a_paused_channel_asks_before_it_tries_a_reply(tmp_path: Path) -> 
         assert open_.services.metrics.value("sportello_channel_paused", channel="post") == 0
 
 
+async def test_a_good_probe_does_not_lift_a_restricted_account(tmp_path: Path) -> None:
+    """Credentials are right all the while; only a reply that goes out shows that the account may send again."""
+    clock, provider = Clock(), ProbedProvider()
+    provider.well = True
+    async with office(tmp_path, clock=clock) as open_:
+        use(open_, provider)
+        provider.answers.extend([Failure(kind=FailureKind.ACCOUNT, code="131042"), Failure(kind=FailureKind.ACCOUNT, code="131042")])
+        messages = [await open_.reply(name, name) for name in ("ada", "ben")]
+        worker = OutboxWorker(open_.services, pause_seconds=0.05, account_pause_seconds=600.0)
+        pace = worker._paces["post"]
+        pace._concurrency = 1
+        async with running(worker.run):
+            await settled(open_, messages[0], Status.RETRY)
+            clock.offset = timedelta(minutes=30)
+            # Another channel is tried again and again meanwhile; this one is not.
+            assert (await settled(open_, await open_.reply("z", "z", channel="other"))).status is Status.SENT
+            await worker._ask(open_.services.channels["post"], provider, pace)
+            assert (len(provider.calls), pace.ailing, pace._paused_until > worker._now() + 500) == (1, True, True)
+            provider.probes = 0
+            pace._paused_until = 0.0
+            await eventually(lambda: _number(provider.calls), lambda number: number == 2)
+            await eventually(lambda: _paused(pace), lambda until: until > worker._now() + 500)
+            pace._paused_until = 0.0
+            clock.offset = timedelta(hours=2)
+            for message in messages:
+                assert (await settled(open_, message)).status is Status.SENT
+        assert provider.probes == 0
+        assert open_.services.metrics.value("sportello_channel_paused", channel="post") == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "allowed"),
+    [
+        (Choices(text="Which?", options=(Choice(id="m", label="M"),)), True),
+        (Location(latitude=45.4, longitude=9.2), True),
+        (Envelope(subject="About"), True),
+        (Template(name="ready", language="en"), False),
+    ],
+)
+def test_what_goes_out_as_text_goes_where_only_text_may(part: AnyPart, allowed: bool) -> None:  # noqa: FBT001
+    able = Capabilities(limits=Limits(text=1000), sends=frozenset({"text"}), receives=frozenset({"text"}), windows=(WINDOWS[1],))
+    kind = dataclasses.replace(connector(), capabilities=able)
+    channel = Channel(id="post", title="", enabled=True, connector=kind, settings=Settings(), client=Provider())
+    found = window_of(channel, item(1, parts=(part,), window_from=NOW), NOW)
+    assert (found == WINDOWS[1]) is allowed
+    assert isinstance(found, Failure) is not allowed
+
+
 WINDOWS = (
     Window(name="day", seconds=86_400, sends=frozenset({"text", "media"})),
     Window(name="week", seconds=7 * 86_400, sends=frozenset({"text"}), human_only=True),
@@ -267,6 +327,14 @@ async def test_the_window_is_looked_at_when_it_is_sent(tmp_path: Path) -> None:
 
 async def _now(dead: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
     return dead
+
+
+async def _number(calls: Sequence[Call]) -> int:
+    return len(calls)
+
+
+async def _paused(pace: Pace) -> float:
+    return pace._paused_until
 
 
 async def _probes(provider: ProbedProvider) -> int:

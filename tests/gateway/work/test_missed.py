@@ -10,6 +10,7 @@ from connectors.contract import Request
 from gateway.services import Services
 from gateway.work.missed import LONGEST_GAP, OVERLAP, MissedWorker, duty_name, is_finder, setting_name
 from gateway.work.roster import duties_of
+from storage.interaction import InteractionKind
 from tests.support.post import Letter, Office, Provider, eventually, office, request, running
 
 
@@ -92,6 +93,11 @@ async def test_a_provider_that_cannot_be_asked_is_asked_again_for_the_same_time(
         archive.error = None
         assert await looking.look()
         assert archive.asked == [began - OVERLAP] * 2
+        since = f"since {began - OVERLAP:%Y-%m-%d %H:%M:%S}: 1 seen"
+        assert {(one.ok, one.result, one.detail) for one in await open_.logged(InteractionKind.MISSED)} == {
+            (False, "cut_short", f"{since}, 1 new; the provider could not be asked: OSError"),
+            (True, "ok", f"{since}, 0 new"),
+        }
 
 
 async def test_a_look_is_bounded_and_the_next_one_may_take_more(tmp_path: Path) -> None:

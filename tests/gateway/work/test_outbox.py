@@ -14,7 +14,7 @@ from gateway.crashpoint import CrashPoints
 from gateway.work.outbox import OutboxWorker
 from gateway.work.pace import Pace, Turns
 from storage.local_bus import LocalBus
-from storage.record import Attempt, Message
+from storage.record import Attempt, Message, Priority
 from tests.support.post import Office, eventually, office, running
 
 DONE = {Status.SENT, Status.FAILED, Status.EXPIRED}
@@ -102,6 +102,39 @@ async def test_a_slow_provider_delays_only_its_own_channel(tmp_path: Path) -> No
             stuck.set()
             for message in waiting:
                 await settled(open_, message)
+
+
+async def test_what_was_written_for_many_leaves_half_of_the_slots_free(tmp_path: Path) -> None:
+    async with office(tmp_path) as open_:
+        provider, stuck = open_.provider, asyncio.Event()
+        provider.answers.extend([stuck] * 100)
+        bulk = [await open_.reply(f"many{number}", "offer", priority=Priority.BULK) for number in range(12)]
+        worker = OutboxWorker(open_.services)
+        async with running(worker.run):
+            await eventually(lambda: _value(provider.under_way), lambda number: number == 4)
+            agents = [await open_.reply(f"one{number}", "answer") for number in range(3)]
+            await eventually(lambda: _value(provider.under_way), lambda number: number == 7)
+            assert [await outbox_status(open_, message) for message in agents] == [Status.SENDING] * 3
+            assert [await outbox_status(open_, message) for message in bulk].count(Status.SENDING) == 4
+            stuck.set()
+            for message in [*bulk, *agents]:
+                assert (await settled(open_, message)).status is Status.SENT
+        assert provider.most_under_way <= 8
+        assert (worker._paces["post"].under_way, worker._paces["post"].bulk_under_way) == (0, 0)
+
+
+def test_bulk_may_have_a_single_slot_and_half_of_many() -> None:
+    turns = Turns(LocalBus(), "shop", rate=0, bucket_rate=0)
+    single, many = Pace(turns, concurrency=1), Pace(turns, concurrency=5)
+    assert (single.free_for_bulk(0), many.free_for_bulk(0)) == (1, 2)
+    many.begun(bulk=True)
+    many.begun(bulk=True)
+    assert (many.free(0), many.free_for_bulk(0)) == (3, 0)
+    many.ended(bulk=True)
+    assert many.free_for_bulk(0) == 1
+    for _ in range(4):
+        many.begun(bulk=False)
+    assert many.free_for_bulk(0) == 0
 
 
 @pytest.mark.parametrize(
@@ -235,6 +268,16 @@ def test_a_paused_channel_probes_with_one_item() -> None:
     assert (pace.free(5), pace.free(11)) == (0, 1)
     pace.recover()
     assert pace.free(11) == 4
+
+
+def test_a_longer_pause_is_not_cut_short_and_says_whether_a_probe_ends_it() -> None:
+    pace = Pace(Turns(LocalBus(), "shop", rate=0, bucket_rate=1), concurrency=4)
+    pace.pause(600, probe_tells=False)
+    pace.pause(60)
+    assert (pace.free(61), pace.ask_due(61), pace.probe_tells) == (0, False, False)
+    assert (pace.free(600), pace.ask_due(600)) == (1, False)
+    pace.pause(660)
+    assert (pace.ask_due(660), pace.probe_tells) == (True, True)
 
 
 class Seconds:
