@@ -1,5 +1,6 @@
 """The web chat in a real browser: files, typing, a blocked WebSocket, consent, two tabs (checklist lines C3 to C6)."""
 
+import re
 import struct
 import zlib
 
@@ -243,6 +244,21 @@ async def test_after_logging_out_nothing_stays_in_any_tab(people: People) -> Non
     await right.get_by_role("button", name="Open chat").click()
     await expect(right.get_by_role("log").get_by_text("somebody else")).to_be_visible()
     await expect(right.get_by_role("log").get_by_text("between us")).to_have_count(0)
+
+
+async def test_what_another_tab_only_copied_is_forgotten_too(people: People) -> None:
+    """C6: a tab that never heard of the line from the gateway shows it by its neighbour; after logging out it must not."""
+    context = await people.context()
+    deaf = await context.new_page()
+    people.watch(deaf)
+    await deaf.route_web_socket(re.compile("/socket"), lambda _: None)
+    await deaf.goto(people.url)
+    await deaf.get_by_role("button", name="Open chat").click()
+    left = await opened(people, context)
+    await write(left, "between us")
+    await expect(deaf.get_by_role("log").get_by_text("between us")).to_be_visible()
+    await left.evaluate("document.querySelector('sportello-chat').forget()")
+    await expect(deaf.get_by_role("log").get_by_text("between us")).to_have_count(0)
 
 
 async def test_an_address_for_answers_and_the_chat_by_mail(people: People) -> None:

@@ -208,10 +208,11 @@ export class VisitorChat {
     }
   }
 
-  /** The token is another one, or none. What the former showed does not belong to it; what waits to be sent does. */
+  /** The token is another one, or none. What the former showed does not belong to it; what waits to be sent does, unless a tab forgot it. */
   #anew(): void {
     this.#socket.stop();
-    this.chat.value = { messages: [], pending: this.chat.value.pending };
+    const pending = this.chat.value.pending.filter((line) => this.#keep.get(OUTBOX + line.id) !== null);
+    this.chat.value = { messages: [], pending };
     this.#seen = 0;
     if (this.session.token !== null) this.#socket.start();
     else if (this.open.value) void this.#begin();
