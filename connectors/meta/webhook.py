@@ -4,6 +4,7 @@ Sources: developers.facebook.com/docs/graph-api/webhooks/getting-started and …
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -18,8 +19,8 @@ from connectors.meta.access import Access
 from connectors.signature import any_matches, hmac_matches
 
 SIGNATURE_HEADER: Final = "x-hub-signature-256"
-#: Bytes of a challenge that we repeat; Meta's own is a number.
-_CHALLENGE: Final = 256
+#: What we repeat of a challenge: Meta's own is a number, and nothing that a browser could take for a page leaves here.
+_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 #: Larger numbers of seconds are really milliseconds: this one is the year 5138.
 _MILLISECONDS_FROM: Final = 100_000_000_000
 #: Times outside are nonsense, and year 9999 leaves no room for time zones.
@@ -59,9 +60,9 @@ def handshake(request: Request, settings: Access) -> bytes | None:
     query = request.query
     if request.method != "GET" or query.get("hub.mode") != "subscribe":
         return None
-    challenge = query.get("hub.challenge", "").encode("utf-8", "replace")
+    challenge = query.get("hub.challenge", "")
     known = any_matches((settings.verify_token,), query.get("hub.verify_token", ""))
-    return challenge if known and 0 < len(challenge) <= _CHALLENGE else None
+    return challenge.encode() if known and _CHALLENGE.fullmatch(challenge) else None
 
 
 def entries(body: bytes, objects: Sequence[str]) -> tuple[Raw, ...]:

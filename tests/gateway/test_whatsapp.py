@@ -264,10 +264,12 @@ async def test_w1_a_wrong_signature_gives_403_and_no_event(town: Town, headers: 
 
 
 async def test_w1_the_challenge_is_plain_text_for_who_knows_the_token(town: Town) -> None:
-    query = {"hub.mode": "subscribe", "hub.challenge": "<b>77</b>", "hub.verify_token": VERIFY_TOKEN}
+    query = {"hub.mode": "subscribe", "hub.challenge": "1158201444", "hub.verify_token": VERIFY_TOKEN}
     status, headers, body = await town.cast.gateway.request("GET", "/webhooks/shop", params=query)
-    assert (status, headers["Content-Type"].partition(";")[0], body) == (200, "text/plain", b"<b>77</b>")
+    assert (status, headers["Content-Type"].partition(";")[0], body) == (200, "text/plain", b"1158201444")
     status, _, body = await town.cast.gateway.request("GET", "/webhooks/shop", params=query | {"hub.verify_token": "guess"})
+    assert (status, body) == (403, b"")
+    status, _, body = await town.cast.gateway.request("GET", "/webhooks/shop", params=query | {"hub.challenge": "<b>77</b>"})
     assert (status, body) == (403, b"")
 
 

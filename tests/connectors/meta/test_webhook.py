@@ -85,8 +85,10 @@ ASKED = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challen
         ("GET", {"hub.verify_token": VERIFY_TOKEN.upper()}, None),
         ("GET", {"hub.verify_token": "\udce9"}, None),
         ("GET", {"hub.challenge": ""}, None),
-        ("GET", {"hub.challenge": "1" * 257}, None),
-        ("GET", {"hub.challenge": "\udce9"}, b"?"),
+        ("GET", {"hub.challenge": "1" * 128}, b"1" * 128),
+        ("GET", {"hub.challenge": "1" * 129}, None),
+        ("GET", {"hub.challenge": "\udce9"}, None),
+        ("GET", {"hub.challenge": "<script>alert(1)</script>"}, None),
     ],
 )
 def test_w1_the_challenge_is_repeated_to_who_knows_the_token(method: str, changes: dict[str, str], answer: bytes | None) -> None:
