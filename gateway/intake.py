@@ -20,7 +20,7 @@ from connectors.event import AnyEvent, PayloadQuarantined, PersonEvent, encode_e
 from connectors.identity import partition_of
 from gateway.services import Channel, Services
 from storage.errors import StorageError
-from storage.record import Appended, Duplicate, Entry, Spooled
+from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
 from storage.spooling import Place
 
 _WHY_CHARS: Final = 500
@@ -113,7 +113,7 @@ def _count(services: Services, placed: Sequence[tuple[Channel, AnyEvent]], place
 async def acknowledge(receipt: Receipt) -> None:
     """Do the clients' courtesies for what was new, for example stop a button's spinner. Never raises."""
     for channel, event, place in zip(receipt.channels, receipt.events, receipt.places, strict=True):
-        if isinstance(place, Duplicate) or not isinstance(channel.client, Acknowledger):
+        if outcome_of(event_type(event), place) is Outcome.DUPLICATE or not isinstance(channel.client, Acknowledger):
             continue
         try:
             await channel.client.acknowledge(event)
@@ -239,9 +239,9 @@ def outcome_of(type_: str, place: Place) -> Outcome:
     match place:
         case Spooled():
             return Outcome.SPOOLED
-        case Duplicate():
+        case Duplicate() | Gathered(known=True):
             return Outcome.DUPLICATE
-        case Appended():
+        case Appended() | Gathered():
             return Outcome.QUARANTINED if type_ == _QUARANTINED else Outcome.APPENDED
 
 

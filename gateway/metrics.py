@@ -57,6 +57,9 @@ class Metrics:
         self.mirror_lag = Gauge("sportello_mirror_lag_events", "Stream events that the bus does not have yet", registry=registry)
         self.spool_drained = Counter("sportello_spool_drained", "Events handed on from the spool to the database", registry=registry)
         self.spool_refused = Counter("sportello_spool_refused", "Events of the spool that the database would not have", registry=registry)
+        self.gathered = Gauge(
+            "sportello_gathered_events", "Events in the database that wait until all nodes have handed over their spools", registry=registry
+        )
         #: ``route`` is the route's template, never the path itself: there is no end of paths.
         self.http = Histogram(
             "sportello_http_seconds", "Time to answer a request", ["method", "route", "status"], buckets=_LATENCY_BUCKETS, registry=registry

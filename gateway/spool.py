@@ -40,7 +40,7 @@ async def open_spooling(
     limits = Limits(config.spool.max_bytes, config.spool.min_free_percent)
     spool = await open_spool(data_dir / file_of(config.node.slot), limits, clock=clock, on_fatal=on_fatal)
     try:
-        yield SpoolingAppender(store, spool, config.spool.after)
+        yield SpoolingAppender(store, spool, config.spool.after, store.gathering)
     finally:
         await spool.close()
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 from connectors.event import Instant, Status
 from connectors.identity import PARTITIONS, Identity
 from storage.access import Credential, Scope
+from storage.gathering import Gathering
 from storage.interaction import ChannelLog
 from storage.nouns import Files, Requests, Settings
 from storage.piece import Piece
@@ -349,6 +350,10 @@ class Store(Protocol):
     @property
     def vault(self) -> Vault | None:
         """Where files are kept, if not in a folder of this machine."""
+
+    @property
+    def gathering(self) -> Gathering | None:
+        """How nodes that share it hand over their spools; None for a store of one process."""
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` alone and all-or-nothing; return when its writes are durable. Whatever ``work`` raises rolls back and comes out."""

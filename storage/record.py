@@ -120,6 +120,13 @@ class Spooled(Struct, frozen=True):
     seq: int
 
 
+class Gathered(Struct, frozen=True):
+    """The event is durable in the database, and gets its ``pos`` after those that other nodes took before; see ``storage.gathering``."""
+
+    #: The same (channel, key) was already there: this one writes nothing.
+    known: bool = False
+
+
 class Node(Struct, frozen=True, kw_only=True):
     """One running process of the gateway."""
 

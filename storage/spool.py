@@ -74,6 +74,8 @@ class Spool:
         self._filled = asyncio.Event()
         self._thread = SpoolThread(opened.sql, limits, lambda: self._done, self._written)
         self.path = opened.sql.database.path
+        #: Tells it from other nodes' spools, over all restarts.
+        self.id = opened.id
         self.opened = opened
         self.refused = 0
         if opened.waiting:

@@ -5,6 +5,7 @@ gone, is set aside under a name with ``.corrupt-``, what can be read of it goes 
 """
 
 import os
+import secrets
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -52,6 +53,8 @@ class Opened(NamedTuple):
     """A spool file, ready to be written."""
 
     sql: Sql
+    #: Which spool it is.
+    id: str
     #: How many events an earlier run had left, by channel.
     waiting: Mapping[str, int]
     #: Why the file that was there had to be set aside; empty if it was well.
@@ -105,6 +108,10 @@ def open_file(database: Database, clock: Callable[[], datetime]) -> Opened:
         sql.run("INSERT INTO waiting SELECT seq, channel, key, at, crc, entry FROM refused WHERE true ON CONFLICT (seq) DO NOTHING")
         sql.run("DELETE FROM refused")
         sql.run("UPDATE life SET closed = 0")
+        # One of an older program has no name yet.
+        sql.run("CREATE TABLE IF NOT EXISTS name (id TEXT NOT NULL) STRICT")
+        sql.run("INSERT INTO name SELECT ? WHERE NOT EXISTS (SELECT 1 FROM name)", (secrets.token_hex(8),))
+        name = str(sql.rows("SELECT id FROM name")[0][0])
         # Into the main file itself: if the log is ever missing, the main file shows that there must have been one.
         sql.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         waiting: dict[str, int] = dict(sql.rows("SELECT channel, count(*) FROM waiting GROUP BY channel"))
@@ -115,7 +122,7 @@ def open_file(database: Database, clock: Callable[[], datetime]) -> Opened:
         sql.connection.close()
         raise
     _sync_folder(path.parent)
-    return Opened(sql, waiting, *replaced)
+    return Opened(sql, name, waiting, *replaced)
 
 
 def close_file(sql: Sql) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from storage.errors import Unavailable
-from storage.record import Appended, Duplicate, Entry, Spooled
+from storage.gathering import Gathering
+from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
 from storage.spool import Spool
 
 #: Where an inbound event lies once it is durable.
-Place = Appended | Duplicate | Spooled
+Place = Appended | Duplicate | Gathered | Spooled
 #: Seconds for which a database that failed is not tried again, if nothing waits whose draining would tell that it is back.
 _ASK_AGAIN: Final = 1.0
 #: Part of the store's time that one may wait to become direct again.
@@ -30,9 +31,14 @@ class Appender(Protocol):
 class SpoolingAppender:
     """Tries the store, and gives what it cannot take in time to the spool."""
 
-    def __init__(self, store: Appender, spool: Spool, after: float) -> None:
-        """``after``: seconds that the store has for an answer."""
+    def __init__(self, store: Appender, spool: Spool, after: float, gathering: Gathering | None = None) -> None:
+        """``after``: seconds that the store has for an answer. ``gathering``: where other nodes have spools too."""
         self.spool = spool
+        self.gathering = gathering
+        #: Set when something had to be kept behind what other nodes still have.
+        self.gathered = asyncio.Event()
+        #: How many of all nodes' events are gathered, as of the last report.
+        self.behind = 0
         self._store = store
         self._after = after
         self._loop = asyncio.get_running_loop()
@@ -57,10 +63,24 @@ class SpoolingAppender:
             return await self.spool.put(entries)
         try:
             async with asyncio.timeout(self._after):
-                return await self._store.append(entries)
+                places = await (self.gathering or self._store).append(entries)
         except (Unavailable, TimeoutError):
             self.note_away()
             return await self.spool.put(entries)
+        if any(isinstance(place, Gathered) for place in places):
+            self.gathered.set()
+        return places
+
+    async def hand_over(self, entries: Sequence[Entry]) -> Sequence[Place]:
+        """Give the store the next ones of the spool. Raises storage errors."""
+        if self.gathering is None:
+            return await self._store.append(entries)
+        return await self.gathering.hand_over(self.spool.id, entries)
+
+    @property
+    def done(self) -> bool:
+        """Is everything handed over, and does the next one go to the store?"""
+        return not self.spool.size() and not self._away
 
     def note_away(self) -> None:
         """The database has failed: nobody else needs to wait to see it."""

@@ -36,6 +36,8 @@ class Health(Struct, frozen=True, kw_only=True):
     spooled: int = 0
     spool_oldest: float = 0.0
     spool_percent: int = 0
+    #: Messages in the database that wait until all nodes have handed over what they took while it was away.
+    gathered: int = 0
     #: No reply is sent until an operator releases it: ``sportello outbox status`` says why.
     sending_held: bool = False
     #: What is wrong with the bus; empty if nothing is, or there is none.
@@ -97,10 +99,11 @@ def spool_health(services: Services) -> Health:
     spooled = sum(figures.events.values())
     return Health(
         status="ok",
-        degraded=spooled > 0 or figures.set_aside > 0,
+        degraded=spooled > 0 or figures.set_aside > 0 or services.spooling.behind > 0,
         spooled=spooled,
         spool_oldest=round(figures.oldest_seconds, 3),
         spool_percent=round(spool.level * 100),
+        gathered=services.spooling.behind,
         spools_set_aside=figures.set_aside,
     )
 

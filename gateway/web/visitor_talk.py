@@ -27,7 +27,7 @@ from storage.access import Scope
 from storage.errors import StorageError
 from storage.ids import random_id
 from storage.protocol import Transaction
-from storage.record import Message, MessageKind, Recorded, Role, Spooled
+from storage.record import Gathered, Message, MessageKind, Recorded, Role, Spooled
 
 SLOW: Final = 4408
 _FRAMES_PER_SECOND: Final = 20.0
@@ -174,7 +174,7 @@ class Talk:
         self._services.hub.whispers.rested(str(self._visitor.identity))
         place = receipt.places[0]
         # What lies in the spool has no position yet; the page learns it from the feed.
-        await self._send({"type": "ack", "id": frame_id} | ({} if isinstance(place, Spooled) else {"pos": place.pos}))
+        await self._send({"type": "ack", "id": frame_id} | ({} if isinstance(place, (Spooled, Gathered)) else {"pos": place.pos}))
 
     async def _typing(self) -> None:
         """Whisper it to the agents who see the conversation; before the first message there is none."""

@@ -93,7 +93,7 @@ class DrainWorker:
     async def _append(self, entries: Sequence[Entry]) -> Sequence[Place]:
         try:
             async with asyncio.timeout(PATIENCE):
-                places = await self._services.store.append(entries)
+                places = await self._spooling.hand_over(entries)
         except (Unavailable, SchemaError) as error:
             raise _Away(str(error)) from error
         except TimeoutError as error:

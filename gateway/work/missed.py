@@ -17,7 +17,7 @@ from connectors.contract import Request
 from gateway.intake import Outcome, take_in
 from gateway.services import Channel, Services
 from storage.interaction import InteractionKind
-from storage.record import Appended
+from storage.record import Appended, Gathered
 
 EVERY_SECONDS: Final = 600.0
 #: After a provider that could not be asked.
@@ -101,7 +101,7 @@ class MissedWorker:
 
     async def _take(self, request: Request) -> int:
         receipt = await take_in(self._services, self._channel, request, ours=True)
-        fresh = sum(1 for place in receipt.places if isinstance(place, Appended))
+        fresh = sum(1 for place in receipt.places if isinstance(place, Appended) or place == Gathered())
         if receipt.outcome is not Outcome.DUPLICATE:
             self._services.metrics.missed.labels(self._channel.id).inc(fresh)
         return fresh

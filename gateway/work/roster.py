@@ -16,6 +16,7 @@ from gateway.work.away import AwayWorker
 from gateway.work.continued import CONSUMER as CONTINUED
 from gateway.work.continued import ContinueWorker, continuing
 from gateway.work.drain import DrainWorker
+from gateway.work.gather import GatherWorker
 from gateway.work.health import CONSUMER as HEALTH
 from gateway.work.health import HealthWorker
 from gateway.work.lag import LagWorker, announce_node
@@ -95,6 +96,8 @@ def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
         found.append(Worker("lag", LagWorker(services).run))
     if services.spooling is not None:
         found.append(Worker("drain", DrainWorker(services, services.spooling).run))
+        if services.spooling.gathering is not None:
+            found.append(Worker("gather", GatherWorker(services, services.spooling, services.spooling.gathering).run))
     if "edge" in roles:
         found += [Worker("hub", services.hub.run), Worker("attendance", services.attendance.keep)]
     if "router" in roles:

@@ -10,6 +10,7 @@ from storage.errors import StorageError, Unavailable
 from storage.postgres import lease
 from storage.postgres.connection import Database
 from storage.postgres.doctor import examine
+from storage.postgres.gathering import PostgresGathering
 from storage.postgres.link import Link
 from storage.postgres.reader import READERS, Pool
 from storage.postgres.schema import LOG
@@ -50,6 +51,7 @@ class PostgresStore:
         self._waiting = Waiting(self._readers, bus)
         self._appends = Writer(Link(database), self._committed, bound, append_seconds)
         self._works = Writer(Link(database), self._committed, bound, FUNCTION_SECONDS)
+        self.gathering = PostgresGathering(self._admit, self._duties)
 
     async def follow_log(self) -> None:
         """Tell the bus which log this is."""
@@ -92,12 +94,16 @@ class PostgresStore:
         return await self._beside.small(lambda sql: run_alone(work, PostgresTransaction(sql, None)))
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | Duplicate]:
+        outcomes: list[Appended | Duplicate] = await self._admit(tuple(entries))
+        return outcomes
+
+    async def _admit(self, work: Work | Sequence[Entry]) -> Any:
+        """By the writer for what comes in, for which a provider waits."""
         try:
             async with asyncio.timeout(self._append_seconds):
-                outcomes: list[Appended | Duplicate] = await self._write(self._appends, tuple(entries))
+                return await self._write(self._appends, work)
         except TimeoutError as error:
             raise Unavailable(f"the database took longer than {self._append_seconds:g} s: the events are written or not") from error
-        return outcomes
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         self._check_open()

@@ -1,6 +1,8 @@
 """The one stream: appending, reading, cursors."""
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.identity import PARTITIONS
@@ -20,6 +22,10 @@ _INSERT: Final = f"""
          bad AS (INSERT INTO quarantine (pos) SELECT unnest(?::bigint[]))
     UPDATE head SET pos = ?, partitions = ?
 """
+_HEADS: Final = """
+    SELECT pos, partitions, gathering, server, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head
+"""
 _HOLDERS: Final = "SELECT d.hash, e.pos, e.channel, e.key FROM dedup d JOIN event e ON e.pos = d.pos WHERE d.hash = ANY(?::bigint[])"
 
 Outcome = Appended | Duplicate
@@ -27,25 +33,43 @@ Outcome = Appended | Duplicate
 Holder = tuple[int, str, str]
 
 
+@dataclass(slots=True)
 class Heads:
-    """Newest ``pos`` of the stream and of each partition, as the transaction that has locked them sees them."""
+    """Newest ``pos`` of the stream and of each partition, as the transaction that has locked them sees them; times in microseconds."""
 
-    def __init__(self, last: int, partitions: Sequence[int]) -> None:
-        self.last = last
-        self.partitions = list(partitions)
+    last: int
+    partitions: list[int]
+    #: Which gathering is under way, 0 if none is; see ``storage.postgres.gathering``.
+    gathering: int = 0
+    #: When the server was started, and whether no append has come to it since.
+    server: int = 0
+    restarted: bool = False
+    #: The server's clock when the lock was had, and how far it is ahead of ours.
+    clock: int = 0
+    ahead: int = 0
 
     def copy(self) -> "Heads":
-        return Heads(self.last, self.partitions)
+        return replace(self, partitions=list(self.partitions))
 
     def become(self, other: "Heads") -> None:
         self.last, self.partitions = other.last, list(other.partitions)
+        self.gathering, self.restarted = other.gathering, other.restarted
 
 
 async def load_heads(sql: Sql) -> Heads:
-    row = await sql.row("SELECT pos, partitions FROM head")
+    row = await sql.row(_HEADS)
     if row is None:
         raise StorageError(f"the row of the table head is missing in {sql.database.label}: restore a backup")
-    return Heads(*row)
+    last, partitions, gathering, known, server, clock = row
+    ahead = clock - time.time_ns() // 1000
+    return Heads(last, list(partitions), gathering, server, known != server, clock, ahead)
+
+
+def check_partitions(entries: Sequence[Entry]) -> None:
+    """Raises Conflict for one that there is not."""
+    for entry in entries:
+        if not 0 <= entry.partition < PARTITIONS:
+            raise Conflict(f"there is no partition {entry.partition}: they are numbered from 0 to {PARTITIONS - 1}")
 
 
 async def append(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Outcome]:
@@ -53,10 +77,8 @@ async def append(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Outco
 
     The lock lets nobody take a key between the look and the insert; the unique key of ``dedup`` would refuse it all the same.
     """
-    for entry in entries:
-        if not 0 <= entry.partition < PARTITIONS:
-            raise Conflict(f"there is no partition {entry.partition}: they are numbered from 0 to {PARTITIONS - 1}")
-    duplicates, keys = await _sort_out(sql, heads.last, entries)
+    check_partitions(entries)
+    duplicates, keys = await sort_out(sql, heads.last, entries)
     after = heads.copy()
     rows = []
     for index, entry in enumerate(entries):
@@ -73,7 +95,7 @@ async def append(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Outco
     return [Duplicate(duplicates[index]) if index in duplicates else Appended(next(positions)[0]) for index in range(len(entries))]
 
 
-async def _sort_out(sql: Sql, last: int, entries: Sequence[Entry]) -> tuple[dict[int, int], dict[int, int]]:
+async def sort_out(sql: Sql, last: int, entries: Sequence[Entry]) -> tuple[dict[int, int], dict[int, int]]:
     """Which entries, by index, are duplicates of which positions; and the positions that the others will have, by the hashes they take."""
     hashes = [dedup_hash(entry.channel, entry.key) if entry.key else None for entry in entries]
     asked = {number for number in hashes if number is not None}

@@ -26,6 +26,7 @@ class PostgresTransaction:
 
     def __init__(self, sql: Sql, heads: Heads | None) -> None:
         self.sql = sql
+        self.heads = heads
         self.stream = PostgresStream(sql, heads)
         self.customers = PostgresCustomers(sql)
         self.conversations = PostgresConversations(sql)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from storage.errors import StorageError, Unavailable
 from storage.postgres.connection import Sql
+from storage.postgres.gathering import Inbound, admit
 from storage.postgres.link import JOB, Link, begin_write
 from storage.postgres.stream import Heads, load_heads
 from storage.postgres.transaction import PostgresTransaction, run_alone
@@ -30,10 +31,10 @@ T = TypeVar("T")
 
 
 class Job(NamedTuple):
-    """What one caller wants written: entries to append, or a function to run."""
+    """What one caller wants written: entries to append, at once or behind what is gathered, or a function to run."""
 
     answer: "asyncio.Future[Any]"
-    work: Work | Sequence[Entry]
+    work: Work | Inbound | Sequence[Entry]
 
 
 class Answer(NamedTuple):
@@ -135,20 +136,22 @@ class Writer:
         until = loop.time() + _SHARE_SECONDS
         answers: list[Answer] = []
         appends: list[Job] = []
+        inbound: list[Job] = []
         while sql.lost is None and len(taken) < BATCH and (loop.time() < until or not answers) and (job := self._take()) is not None:
             taken.append(job)
             if callable(job.work):
                 answers.append(await self._attempt(sql, heads, job))
             else:
-                appends.append(job)
-        return [*answers, *await self._append(sql, heads, appends)]
+                (inbound if isinstance(job.work, Inbound) else appends).append(job)
+        return [*answers, *await self._append(sql, heads, appends), *await self._append(sql, heads, inbound)]
 
     async def _append(self, sql: Sql, heads: Heads, jobs: list[Job]) -> list[Answer]:
         """Appends of several callers as one; if that fails, each by itself, so that only the culprit hears of it."""
         if not jobs or sql.lost is not None:
             return []
         entries = [entry for job in jobs for entry in job.work]  # type: ignore[union-attr]
-        whole = await self._attempt(sql, heads, jobs[0]._replace(work=_appending(entries)))
+        work = _admitting(entries) if isinstance(jobs[0].work, Inbound) else _appending(entries)
+        whole = await self._attempt(sql, heads, jobs[0]._replace(work=work))
         if whole.error is None:
             outcomes = iter(whole.value)
             return [Answer(job, [next(outcomes) for _ in job.work], None) for job in jobs]  # type: ignore[union-attr]
@@ -182,6 +185,15 @@ class Writer:
 def _appending(entries: Sequence[Entry]) -> Work:
     async def work(tx: Transaction) -> Any:
         return await tx.stream.append(entries)
+
+    return work
+
+
+def _admitting(entries: Sequence[Entry]) -> Work:
+    async def work(tx: Transaction) -> Any:
+        assert isinstance(tx, PostgresTransaction)
+        assert tx.heads is not None
+        return await admit(tx.sql, tx.heads, entries)
 
     return work
 

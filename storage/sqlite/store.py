@@ -28,6 +28,7 @@ class SqliteStore:
 
     #: One process has the file open, and files of people lie beside it.
     shared: Final = False
+    gathering: Final = None
     vault: Final = None
 
     def __init__(

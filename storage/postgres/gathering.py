@@ -1,0 +1,179 @@
+"""``storage.gathering`` on PostgreSQL. Whatever decides here has locked the head: so all nodes see a gathering begin and end at once."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from storage.codec import micros
+from storage.gathering import Gather, Kept
+from storage.postgres.connection import Sql
+from storage.postgres.reader import Pool
+from storage.postgres.stream import Heads, append, check_partitions, sort_out
+from storage.postgres.transaction import PostgresTransaction
+from storage.protocol import Transaction
+from storage.record import Duplicate, Entry, Gathered
+from storage.rows.sql import listed
+from storage.rows.stream import EVENT, event_row, recorded_of
+
+#: Microseconds for which a spool is waited for: one that nobody has reported since, and one that is still being handed over.
+SILENT_FOR: Final = 10_000_000
+SLOW_FOR: Final = 60_000_000
+#: A spool that has not been reported for a day is forgotten.
+FORGOTTEN_AFTER: Final = 86_400_000_000
+#: Events, and bytes of them, that are merged in one transaction.
+BATCH: Final = 200
+_BYTES: Final = 4 * 1024 * 1024
+
+_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+#: The columns of the stream, with an id and the time of taking instead of the two positions.
+_COLUMNS: Final = ("id", "taken_at", *EVENT[2:])
+_TYPES: Final = ("bigint",) * 4 + ("text",) * 7 + ("bytea",) * 2
+_KEEP: Final = f"""
+    INSERT INTO gathered ({listed(_COLUMNS)}) SELECT * FROM unnest({", ".join(f"?::{type_}[]" for type_ in _TYPES)})
+    ON CONFLICT (channel, key) DO NOTHING RETURNING id
+"""
+#: With a single spool there is nothing to merge.
+_BEGIN: Final = f"""
+    UPDATE head SET server = ?::bigint, gathering = CASE
+        WHEN (SELECT count(*) FROM spool WHERE seen_at > ?::bigint - {FORGOTTEN_AFTER}) > 1 THEN ?::bigint ELSE 0 END
+    RETURNING gathering
+"""
+_REPORT: Final = f"""
+    INSERT INTO spool (id, seen_at, done, taken_at) VALUES (?, {_NOW}, ?, 0)
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = excluded.done
+"""
+_AWAITED: Final = f"""
+    SELECT count(*) FROM spool, head WHERE spool.done < head.gathering AND spool.seen_at > ?::bigint - {FORGOTTEN_AFTER}
+    AND (?::bigint < head.gathering + {SILENT_FOR} OR spool.seen_at > ?::bigint - {SILENT_FOR} AND ?::bigint < head.gathering + {SLOW_FOR})
+"""
+
+Write = Callable[[Any], Awaitable[Any]]
+
+
+async def admit(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Kept]:
+    """Append what came in just now, or keep it behind what is gathered; within a transaction that has locked the head."""
+    if heads.restarted:
+        await _begin(sql, heads)
+    if heads.gathering:
+        return await _keep(sql, heads, entries, [heads.clock] * len(entries))
+    return list(await append(sql, heads, entries))
+
+
+async def hand_over(sql: Sql, heads: Heads, source: str, entries: Sequence[Entry]) -> list[Kept]:
+    """The next ones of a spool; they begin a gathering if there are other spools."""
+    if heads.restarted or not heads.gathering:
+        await _begin(sql, heads)
+    if not heads.gathering:
+        return list(await append(sql, heads, entries))
+    row = await sql.row("SELECT taken_at FROM spool WHERE id = ?", (source,))
+    latest = 0 if row is None else int(row[0])
+    times = []
+    for entry in entries:
+        # Never before the one that was put before it, however the clocks have gone.
+        latest = max(latest, min(micros(entry.at) + heads.ahead, heads.clock))
+        times.append(latest)
+    places = await _keep(sql, heads, entries, times)
+    await sql.run(
+        f"INSERT INTO spool (id, seen_at, done, taken_at) VALUES (?, {_NOW}, 0, ?)"
+        " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = 0, taken_at = excluded.taken_at",
+        (source, latest),
+    )
+    return places
+
+
+async def merge(sql: Sql, heads: Heads) -> int:
+    """The next ones into the stream, unless a spool is still waited for; with the last of them the gathering ends."""
+    if not heads.gathering:
+        return 0
+    if (await sql.rows(_AWAITED, (heads.clock,) * 4))[0][0]:
+        return 0
+    sizes = await sql.rows(
+        f"SELECT id, octet_length(data) + octet_length(raw) FROM gathered ORDER BY taken_at, id LIMIT {BATCH + 1}",
+    )
+    chosen: list[int] = []
+    size = 0
+    for id_, length in sizes[:BATCH]:
+        size += length
+        if chosen and size > _BYTES:
+            break
+        chosen.append(id_)
+    if chosen:
+        rows = await sql.rows(f"SELECT {listed(_COLUMNS)} FROM gathered WHERE id = ANY(?::bigint[]) ORDER BY taken_at, id", (chosen,))
+        await append(sql, heads, [recorded_of(row).entry for row in rows])
+        await sql.run("DELETE FROM gathered WHERE id = ANY(?::bigint[])", (chosen,))
+    if len(chosen) == len(sizes):
+        await sql.run("UPDATE head SET gathering = 0")
+        heads.gathering = 0
+    return len(chosen)
+
+
+async def _begin(sql: Sql, heads: Heads) -> None:
+    """From now on events are gathered, if there are several spools; every node has to say anew that it is done."""
+    heads.gathering = int((await sql.rows(_BEGIN, (heads.server, heads.clock, heads.clock)))[0][0])
+    heads.restarted = False
+
+
+async def _keep(sql: Sql, heads: Heads, entries: Sequence[Entry], times: Sequence[int]) -> list[Kept]:
+    check_partitions(entries)
+    duplicates, _ = await sort_out(sql, heads.last, entries)
+    last = int((await sql.rows("SELECT coalesce(max(id), 0) FROM gathered"))[0][0])
+    rows = {index: event_row(last + index + 1, times[index], entry) for index, entry in enumerate(entries)}
+    # Positions up to here are the stream's; those beyond it would have been given to others of these entries.
+    old = {index: pos for index, pos in duplicates.items() if pos <= heads.last}
+    fresh = [row for index, row in rows.items() if index not in duplicates]
+    taken: set[int] = set()
+    if fresh:
+        taken = {row[0] for row in await sql.rows(_KEEP, [list(column) for column in zip(*fresh, strict=True)])}
+    return [Duplicate(old[index]) if index in old else Gathered(known=rows[index][0] not in taken) for index in range(len(entries))]
+
+
+class PostgresGathering:
+    """``storage.gathering.Gathering``, by a store's own connections."""
+
+    def __init__(self, write: Write, beside: Pool) -> None:
+        """``write``: runs a function, or takes an :class:`Inbound`, in a transaction that has locked the head."""
+        self._write = write
+        self._beside = beside
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Kept]:
+        kept: list[Kept] = await self._write(Inbound(entries))
+        return kept
+
+    async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:
+        async def work(tx: Transaction) -> list[Kept]:
+            return await hand_over(*_inside(tx), source, entries)
+
+        kept: list[Kept] = await self._write(work)
+        return kept
+
+    async def report(self, source: str, done: int) -> Gather:
+        async def action(sql: Sql) -> Gather:
+            await sql.run(_REPORT, (source, done))
+            since = int((await sql.rows("SELECT gathering FROM head"))[0][0])
+            return Gather(since, int((await sql.rows("SELECT count(*) FROM gathered"))[0][0]) if since else 0)
+
+        return await self._beside.small(action)
+
+    async def leave(self, source: str) -> None:
+        async def action(sql: Sql) -> None:
+            await sql.run("DELETE FROM spool WHERE id = ?", (source,))
+
+        await self._beside.small(action)
+
+    async def merge(self) -> int:
+        async def work(tx: Transaction) -> int:
+            return await merge(*_inside(tx))
+
+        merged: int = await self._write(work)
+        return merged
+
+
+class Inbound(tuple[Entry, ...]):
+    """Entries that may have to wait for others: ``admit`` appends them."""
+
+    __slots__ = ()
+
+
+def _inside(tx: Transaction) -> tuple[Sql, Heads]:
+    assert isinstance(tx, PostgresTransaction)
+    assert tx.heads is not None
+    return tx.sql, tx.heads

@@ -1,0 +1,82 @@
+"""Two gateways on one PostgreSQL that is killed: a shopper's messages, which come to both in turn, keep their order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from config import Secret
+from config.model import Node, Spool, Storage
+from tests.gateway.bad_input.rows import HOOK, SIGNED, update
+from tests.gateway.test_spool import numbers, revive
+from tests.support.gateway import RunningGateway, gateway_config, running_gateway
+from tests.support.post import eventually
+from tests.support.postgres import PostgresServer, own_server
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[PostgresServer]:
+    """A server of our own: others must not notice."""
+    yield from own_server()
+
+
+@pytest.fixture
+async def nodes(mortal: PostgresServer, tmp_path: Path) -> AsyncIterator[list[RunningGateway]]:
+    url = await mortal.create()
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                running_gateway(
+                    replace(
+                        gateway_config(tmp_path / name),
+                        storage=Storage(url=Secret(url)),
+                        spool=Spool(min_free_percent=0),
+                        node=Node(id=name),
+                    )
+                )
+            )
+            for name in ("one", "two")
+        ]
+
+
+async def settled(nodes: list[RunningGateway]) -> None:
+    """Every spool is empty, and nothing waits for another."""
+
+    async def left() -> int:
+        known = [node.services.spooling for node in nodes]
+        return sum(one.spool.size() + one.behind + (not one.done) for one in known if one is not None)
+
+    await eventually(left, lambda found: not found, 30)
+
+
+async def test_a_shoppers_messages_keep_their_order_over_an_outage(nodes: list[RunningGateway], mortal: PostgresServer) -> None:
+    sent = 0
+    enough = asyncio.Event()
+
+    async def shopper() -> None:
+        """One message after the other, as a provider delivers them: the next one when the last was taken, to whichever node is next."""
+        nonlocal sent
+        while not enough.is_set():
+            status, _, _ = await nodes[sent % 2].request("POST", HOOK, data=update(sent), headers=SIGNED)
+            assert status == 200
+            sent += 1
+
+    async def until(number: int) -> None:
+        async def count() -> int:
+            return sent
+
+        await eventually(count, lambda found: found >= number, 60)
+
+    writing = asyncio.create_task(shopper())
+    await until(20)
+    await asyncio.to_thread(mortal.kill)
+    await until(sent + 100)
+    await revive(mortal)
+    await until(sent + 100)
+    enough.set()
+    await writing
+    await settled(nodes)
+    assert await numbers(nodes[0]) == list(range(sent))
