@@ -87,9 +87,6 @@ class Evidence:
     turns: Sequence[Turn] = ()
     books: Sequence[Book] = ()
     feeds: Sequence[FeedLog] = ()
-    #: From when to when messages lay in the spool of some node because the database had been away: two nodes may hand on the
-    #: messages of one chat in another order than they took them. Only what was taken then may come late.
-    outages: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(slots=True)
@@ -100,8 +97,6 @@ class Verdict:
     lost: int = 0
     twice: int = 0
     disordered: int = 0
-    #: Messages that were taken while some waited in spools, and came behind later ones that another node took.
-    spooled_late: int = 0
     replies: int = 0
     vanished: int = 0
     #: Replies that the provider took more than once; of these ``flagged`` say so.
@@ -116,9 +111,8 @@ class Verdict:
 
     def line(self) -> str:
         """The figures, in one line."""
-        late = f" (and {self.spooled_late} spooled on one node behind later ones of another)" if self.spooled_late else ""
         return (
-            f"messages acknowledged {self.messages}, lost {self.lost}, twice {self.twice}, out of order {self.disordered}{late}; "
+            f"messages acknowledged {self.messages}, lost {self.lost}, twice {self.twice}, out of order {self.disordered}; "
             f"replies accepted {self.replies}, vanished {self.vanished}, sent twice {self.repeated}, flagged {self.flagged}"
         )
 
@@ -145,8 +139,7 @@ def judge(evidence: Evidence) -> Verdict:
     answers = [line for line in evidence.lines if not line.inbound]
     lost = lost_messages(evidence.acknowledged, questions)
     twice = twice_in_history(questions)
-    excused = taken_during(evidence.outages, evidence.acknowledged)
-    disordered = [one for one, (late, _) in zip(out_of_order(questions), latecomers(questions), strict=True) if late.key not in excused]
+    disordered = out_of_order(questions)
     vanished = vanished_replies(evidence.accepted, answers, evidence.delivered)
     late = out_of_order_at_provider(answers, evidence.delivered)
     counts = _deliveries(evidence.delivered)
@@ -155,7 +148,6 @@ def judge(evidence: Evidence) -> Verdict:
         lost=len(lost),
         twice=len(twice),
         disordered=len(disordered) + len(late),
-        spooled_late=len(latecomers(questions)) - len(disordered),
         replies=len(evidence.accepted),
         vanished=len(vanished),
         repeated=sum(number > 1 for number in counts.values()),
@@ -226,12 +218,6 @@ def latecomers(lines: Iterable[Line]) -> list[tuple[Line, Line]]:
         else:
             highest[line.inbound, line.chat] = line
     return found
-
-
-def taken_during(outages: Iterable[tuple[float, float]], acknowledged: Iterable[Acknowledged]) -> set[Key]:
-    """Messages that were taken while some waited in spools."""
-    periods = tuple(outages)
-    return {(one.chat, one.number) for one in acknowledged if any(begin <= one.at <= end for begin, end in periods)}
 
 
 # --- what went out -------------------------------------------------------------------------------------------------------

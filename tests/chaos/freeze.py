@@ -157,7 +157,6 @@ async def freezes(
                 delivered=deliveries(folder),
                 turns=turns,
                 books=books,
-                outages=site.outages.all(),
             )
         )
     late = [f"a take-over lasted {seconds:.2f} s" for seconds in result.took if seconds > most_seconds]

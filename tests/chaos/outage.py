@@ -112,7 +112,6 @@ class Scene:
 
 
 async def _postgres_stopped(scene: Scene, struck: Struck) -> None:
-    scene.site.outages.begin()
     await asyncio.to_thread(scene.site.postgres.stop)
     await asyncio.sleep(scene.size.away)
     kept = await spooled(scene.site.nodes, scene.session)
@@ -122,7 +121,6 @@ async def _postgres_stopped(scene: Scene, struck: Struck) -> None:
 
 
 async def _postgres_killed(scene: Scene, struck: Struck) -> None:
-    scene.site.outages.begin()
     await asyncio.to_thread(scene.site.postgres.kill)
     await _postgres_back(scene, struck, await spooled(scene.site.nodes, scene.session))
 
@@ -270,7 +268,6 @@ async def _judge(scene: Scene, struck: list[Struck], books: list[Book], after: i
             turns=turns,
             books=books,
             feeds=feeds,
-            outages=scene.site.outages.all(),
         )
     )
     verdict.violations += [*unfinished, *(f"doctor: {complaint}" for complaint in complaints)]
@@ -358,13 +355,7 @@ async def _site(folder: Path, bot: int) -> AsyncIterator[tuple[ClusterSite, Chao
             stack.push_async_callback(_end, node)
             await node.start()
         site = ClusterSite(nodes, token, postgres, redis)
-        watching = asyncio.create_task(site.outages.watch())
-        try:
-            yield site, network
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+        yield site, network
 
 
 def _node(folder: Path, bot: int, below: str) -> GatewayProcess:

@@ -142,11 +142,19 @@ class Load:
 
     plan: Plan
     ledger: Ledger
+    #: How many messages may be begun by now.
+    allowed: int
     began: float = field(default_factory=time.perf_counter)
     begun: int = 0
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
     done: int = 0
     refused: int = 0
     slowest: float = 0.0
+
+    def allow(self, number: int) -> None:
+        """So many messages, counted from the first one, may be begun from now on."""
+        self.allowed = number
+        self._more.set()
 
     async def run(self) -> None:
         """Until everything is taken."""
@@ -170,10 +178,12 @@ class Load:
                     await self._deliver(wire, rng, chat, number)
 
     async def _pace(self) -> None:
-        if self.plan.rate:
-            due = self.began + self.begun / self.plan.rate
-            self.begun += 1
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        while self.begun >= self.allowed:
+            self._more.clear()
+            await self._more.wait()
+        due = self.began + self.begun / self.plan.rate if self.plan.rate else 0.0
+        self.begun += 1
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
 
     async def _deliver(self, wire: Wire, rng: random.Random, chat: int, number: int) -> None:
         path, body = f"/webhooks/{channel_name(bot_of(chat))}", update(chat, number)
@@ -208,20 +218,22 @@ async def telegrams(plan: Plan) -> AsyncIterator[None]:
 
 
 async def serve(plan: Plan) -> None:
-    """Telegram at once; the shoppers begin with the first line on standard input, and all ends with the last."""
+    """Telegram at once; each line on standard input says how many messages may be begun by then, and all ends with the last."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     with Ledger(plan.folder / "acknowledged") as ledger:
         async with telegrams(plan):
             say({"ready": True})
-            if not await reader.readline():
+            first = await reader.readline()
+            if not first:
                 return
-            load = Load(plan, ledger)
+            load = Load(plan, ledger, int(first))
             shopping = asyncio.create_task(load.run())
             talking = asyncio.create_task(_report(load, shopping))
             try:
-                await reader.read()
+                while line := await reader.readline():
+                    load.allow(int(line))
             finally:
                 for task in (shopping, talking):
                     task.cancel()

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import math
 import random
 import tempfile
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,8 +21,6 @@ from tests.support.redis import RedisServer, running_server
 
 #: On a server of our own.
 DATABASE = "postgres"
-_LOOK_SECONDS = 0.1
-_BEFORE_SECONDS = 3.0
 #: A restarted machine answers within this time, or the run has failed.
 BACK_SECONDS = 30.0
 
@@ -45,10 +41,6 @@ class Site(Protocol):
         """For ``open_store`` once the gateways are stopped."""
 
     @property
-    def outages(self) -> "Outages":
-        """When messages may have lain in spools."""
-
-    @property
     def kinds(self) -> Sequence[str]:
         """What :meth:`strike` knows to kill, often-named ones more often."""
 
@@ -67,7 +59,6 @@ class EmbeddedSite:
     def __init__(self, gateway: GatewayProcess, token: str) -> None:
         self.nodes = (gateway,)
         self.token = token
-        self.outages = Outages(())
         self.database = f"sqlite://{gateway.config.parent / 'data' / 'sportello.db'}"
 
     async def strike(self, kind: str, down: float) -> float:
@@ -95,7 +86,6 @@ class ClusterSite:
         self.postgres = postgres
         self.redis = redis
         self.database = postgres.url(DATABASE)
-        self.outages = Outages(nodes)
         self._rng = random.Random(seed)
 
     async def strike(self, kind: str, down: float) -> float:
@@ -104,7 +94,6 @@ class ClusterSite:
         if kind == "gateway":
             return await restart(self._rng.choice(self.nodes), down)
         if kind == "postgres":
-            self.outages.begin()
             await asyncio.to_thread(self.postgres.kill)
             await asyncio.sleep(down)
             began = loop.time()
@@ -183,13 +172,7 @@ async def cluster_site(folder: Path, bots: Sequence[int], number: int = 2, *, pr
             await node.start()
         site = ClusterSite(nodes, token, postgres, redis)
         site.proxies = proxies
-        watching = asyncio.create_task(site.outages.watch())
-        try:
-            yield site
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+        yield site
 
 
 def _node(folder: Path, name: str, bots: Sequence[int], database: str, bus: str) -> GatewayProcess:
@@ -217,42 +200,10 @@ async def spooled(nodes: Sequence[GatewayProcess], session: aiohttp.ClientSessio
     total = 0
     for node in nodes:
         async with session.get(f"{node.url}/readyz") as answer:
-            total += (await answer.json()).get("spooled", 0)
+            health = await answer.json()
+            # What the database keeps back is the same for all of them, and each tells it.
+            total += health.get("spooled", 0) + health.get("gathered", 0)
     return total
-
-
-class Outages:
-    """Notes from when to when messages may lie in spools: a node has some, or cannot be asked, after the database was away."""
-
-    def __init__(self, nodes: Sequence[GatewayProcess]) -> None:
-        self._nodes = nodes
-        self._since = 0.0
-        self.periods: list[tuple[float, float]] = []
-
-    def begin(self) -> None:
-        """The database goes now."""
-        self._since = self._since or time.time()
-
-    def all(self) -> list[tuple[float, float]]:
-        """The periods, one that has not ended too."""
-        return [*self.periods, *([(self._since, math.inf)] if self._since else [])]
-
-    async def watch(self) -> None:
-        """Ask all nodes again and again, for ever."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
-            while True:
-                await asyncio.sleep(_LOOK_SECONDS)
-                asked = time.time()
-                try:
-                    number = await spooled(self._nodes, session)
-                except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-                    continue
-                if number and not self._since:
-                    # It began some time before we looked; and the database may have been slow for a second before that.
-                    self._since = asked - _BEFORE_SECONDS
-                elif not number and self._since and asked - self._since > _BEFORE_SECONDS:
-                    self.periods.append((self._since, asked))
-                    self._since = 0.0
 
 
 async def books_of(site: Site, session: aiohttp.ClientSession) -> list[Book]:

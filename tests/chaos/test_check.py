@@ -92,16 +92,6 @@ def test_a_broken_promise_is_named(broken: dict[str, Any], named_as: str, figure
         assert getattr(verdict, figure) == getattr(before, figure) + 1
 
 
-def test_only_what_was_taken_without_the_database_may_come_late() -> None:
-    late = [Line(7, inbound=True, chat=7, number=1), *QUESTIONS[1:]]
-    taken = [Acknowledged(7, 1, at=100.5), Acknowledged(7, 2, at=103.0)]
-    excused = judge(replace(GOOD, lines=[*late, *ANSWERS], acknowledged=taken, outages=[(100.0, 101.0)]))
-    assert (excused.violations, excused.disordered, excused.spooled_late) == ([], 0, 1)
-    assert "out of order 0 (and 1 spooled on one node behind later ones of another)" in excused.line()
-    for outages in ([], [(101.0, 102.0)], [(102.5, 104.0)]):
-        assert judge(replace(GOOD, lines=[*late, *ANSWERS], acknowledged=taken, outages=outages)).disordered == 1
-
-
 def test_names_come_back() -> None:
     assert named("q7-12 Is it open?") == (True, 7, 12)
     assert named("a7-3") == (False, 7, 3)
