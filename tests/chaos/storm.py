@@ -46,6 +46,8 @@ class Size:
     #: Messages a second; 0: as fast as they are taken.
     rate: float = 0.0
     connections: int = 16
+    #: How many agents answer, each one reply at a time.
+    agents: int = 4
     #: The whole run fails when it takes longer.
     seconds: float
 
@@ -53,7 +55,7 @@ class Size:
 SHORT = Size(messages=20_000, replies=2_000, kills=4, chats=800, bots=4, seconds=300)
 #: Of a cluster, where each kind is killed twice.
 SHORT_CLUSTER = Size(messages=6_000, replies=600, kills=6, chats=300, bots=4, seconds=300)
-LONG = Size(messages=1_000_000, replies=100_000, kills=200, chats=900, bots=8, seconds=6 * 3600)
+LONG = Size(messages=1_000_000, replies=100_000, kills=200, chats=900, bots=8, agents=16, seconds=6 * 3600)
 #: Inside ``make test``, beside other tests: as many messages per kill.
 TEST = Size(messages=2_000, replies=200, kills=3, chats=100, bots=4, seconds=150)
 
@@ -205,7 +207,7 @@ class Storm:
             token=site.token,
             replies=self.size.replies,
             rate=0.0,
-            workers=4,
+            workers=self.size.agents,
             folder=self.folder,
             seed=self.seed,
             after=after,
