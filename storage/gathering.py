@@ -3,7 +3,7 @@
 While the database is away each node keeps what comes in, in its own spool. A shopper's messages may be spread over several of them.
 So when the database is back nothing is appended at first: the nodes hand their spools over into the table ``gathered``, new messages
 go there too, and once no node has anything left the table is merged into the stream by the time at which each was taken. The times
-are the database's: of what lay in a spool its age is told, so that no two nodes' clocks are ever compared.
+are by the database's clock, to which each node compares its own.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,12 @@ class Gather(NamedTuple):
 class Gathering(Protocol):
     """What a store offers to nodes that share it. Everything raises storage errors; then nothing has happened."""
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[Kept]:
+    async def append(self, entries: Sequence[Entry], *, behind: bool = False) -> Sequence[Kept]:
         """Append what comes in now; while a gathering is under way, keep it behind what is gathered. Returns when durable.
 
         A database server that has been started again begins a gathering: nobody knows yet what other nodes have in their spools.
+        ``behind``: the caller's own spool has earlier ones, so it must be kept; raises Unavailable where nothing is gathered, as there
+        is no other spool.
         """
 
     async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:

@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from storage.errors import Unavailable
-from storage.gathering import Gathering
-from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
+from storage.gathering import Gather, Gathering, Kept
+from storage.record import Entry, Gathered, Spooled
 from storage.spool import Spool
 
 #: Where an inbound event lies once it is durable.
-Place = Appended | Duplicate | Gathered | Spooled
+Place = Kept | Spooled
 #: Seconds for which a database that failed is not tried again, if nothing waits whose draining would tell that it is back.
 _ASK_AGAIN: Final = 1.0
 #: Part of the store's time that one may wait to become direct again.
 _HAND_OVER: Final = 0.25
+#: A gathering whose name has not been heard yet.
+_SOME: Final = 1
 
 
 class Appender(Protocol):
@@ -37,8 +39,8 @@ class SpoolingAppender:
         self.gathering = gathering
         #: Set when something had to be kept behind what other nodes still have.
         self.gathered = asyncio.Event()
-        #: How many of all nodes' events are gathered, as of the last report.
-        self.behind = 0
+        #: As of the last report, or of what the database has done since.
+        self._gather = Gather(0, 0)
         self._store = store
         self._after = after
         self._loop = asyncio.get_running_loop()
@@ -56,26 +58,42 @@ class SpoolingAppender:
     async def append(self, entries: Sequence[Entry]) -> Sequence[Place]:
         """See :class:`Appender`. An append that took too long may happen all the same: then draining finds a duplicate."""
         channels = {entry.channel for entry in entries}
-        if not self._last.isdisjoint(channels):
+        if not self._last.isdisjoint(channels) and not self._gather.since:
             # What is before them is on its way: rather than going behind it for ever, wait for it.
             await asyncio.wait([self._handed_over], timeout=self._after * _HAND_OVER)
-        if self.away or self.spool.holds(channels):
+        behind = self.spool.holds(channels)
+        # What is gathered is put in order later: it need not go behind what waits here.
+        if self.away or (behind and not self._gather.since):
             return await self.spool.put(entries)
         try:
             async with asyncio.timeout(self._after):
-                places = await (self.gathering or self._store).append(entries)
+                if self.gathering is None:
+                    return await self._store.append(entries)
+                return self._noted(await self.gathering.append(entries, behind=behind))
         except (Unavailable, TimeoutError):
             self.note_away()
             return await self.spool.put(entries)
-        if any(isinstance(place, Gathered) for place in places):
-            self.gathered.set()
-        return places
 
     async def hand_over(self, entries: Sequence[Entry]) -> Sequence[Place]:
         """Give the store the next ones of the spool. Raises storage errors."""
         if self.gathering is None:
             return await self._store.append(entries)
-        return await self.gathering.hand_over(self.spool.id, entries)
+        return self._noted(await self.gathering.hand_over(self.spool.id, entries))
+
+    def _noted(self, places: Sequence[Kept]) -> Sequence[Kept]:
+        if not self._gather.since and any(isinstance(place, Gathered) for place in places):
+            self.note_gather(Gather(_SOME, len(places)))
+            self.gathered.set()
+        return places
+
+    def note_gather(self, now: Gather) -> None:
+        """How far the gathering of all nodes has come."""
+        self._gather = now
+
+    @property
+    def behind(self) -> int:
+        """How many events of all nodes are gathered, as far as is known."""
+        return self._gather.waiting
 
     @property
     def done(self) -> bool:

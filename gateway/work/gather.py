@@ -62,7 +62,7 @@ class GatherWorker:
             self._log.info("what the nodes took meanwhile is in order", events_of_this_node=self._merged)
             self._merged = 0
         self._now = now
-        self._spooling.behind = now.waiting
+        self._spooling.note_gather(now)
         self._services.metrics.gathered.set(now.waiting)
 
     async def _pause(self) -> None:

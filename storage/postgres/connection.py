@@ -11,6 +11,7 @@ import asyncpg
 
 from storage.codec import HALF_SURROGATE, Row
 from storage.errors import Conflict, SchemaError, StorageError, Unavailable
+from storage.postgres.clock import ServerClock
 
 #: What a statement can be given.
 Value = None | int | float | bytes | str | Sequence[int | None] | Sequence[str] | Sequence[bytes]
@@ -52,6 +53,7 @@ class Database:
         self.pgbouncer = pgbouncer
         #: A server that does not sync is accepted: for tests.
         self.unsafe = unsafe
+        self.clock = ServerClock()
 
     def __repr__(self) -> str:
         return f"Database({self.label})"

@@ -1,13 +1,15 @@
 """``storage.gathering`` on PostgreSQL. Whatever decides here has locked the head: so all nodes see a gathering begin and end at once."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from storage.codec import micros
+from storage.errors import Unavailable
 from storage.gathering import Gather, Kept
 from storage.postgres.connection import Sql
 from storage.postgres.reader import Pool
-from storage.postgres.stream import Heads, append, check_partitions, sort_out
+from storage.postgres.stream import Heads, append, check_partitions, compare_clocks, sort_out
 from storage.postgres.transaction import PostgresTransaction
 from storage.protocol import Transaction
 from storage.record import Duplicate, Entry, Gathered
@@ -49,13 +51,23 @@ _AWAITED: Final = f"""
 Write = Callable[[Any], Awaitable[Any]]
 
 
-async def admit(sql: Sql, heads: Heads, entries: Sequence[Entry]) -> list[Kept]:
-    """Append what came in just now, or keep it behind what is gathered; within a transaction that has locked the head."""
-    if heads.restarted:
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What came in just now; ``behind`` what its node has in its spool."""
+
+    entries: Sequence[Entry]
+    behind: bool = False
+
+
+async def admit(sql: Sql, heads: Heads, inbound: Inbound) -> list[Kept]:
+    """Append it, or keep it behind what is gathered; within a transaction that has locked the head."""
+    if heads.restarted or (inbound.behind and not heads.gathering):
         await _begin(sql, heads)
     if heads.gathering:
-        return await _keep(sql, heads, entries, [heads.clock] * len(entries))
-    return list(await append(sql, heads, entries))
+        return await _keep(sql, heads, inbound.entries, [heads.clock] * len(inbound.entries))
+    if inbound.behind:
+        raise Unavailable("nothing is gathered, as there is no other spool: what is behind a spool goes into it")
+    return list(await append(sql, heads, inbound.entries))
 
 
 async def hand_over(sql: Sql, heads: Heads, source: str, entries: Sequence[Entry]) -> list[Kept]:
@@ -66,10 +78,11 @@ async def hand_over(sql: Sql, heads: Heads, source: str, entries: Sequence[Entry
         return list(await append(sql, heads, entries))
     row = await sql.row("SELECT taken_at FROM spool WHERE id = ?", (source,))
     latest = 0 if row is None else int(row[0])
+    ahead = await compare_clocks(sql)
     times = []
     for entry in entries:
         # Never before the one that was put before it, however the clocks have gone.
-        latest = max(latest, min(micros(entry.at) + heads.ahead, heads.clock))
+        latest = max(latest, min(micros(entry.at) + ahead, heads.clock))
         times.append(latest)
     places = await _keep(sql, heads, entries, times)
     await sql.run(
@@ -134,8 +147,8 @@ class PostgresGathering:
         self._write = write
         self._beside = beside
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[Kept]:
-        kept: list[Kept] = await self._write(Inbound(entries))
+    async def append(self, entries: Sequence[Entry], *, behind: bool = False) -> Sequence[Kept]:
+        kept: list[Kept] = await self._write(Inbound(entries, behind))
         return kept
 
     async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:
@@ -165,12 +178,6 @@ class PostgresGathering:
 
         merged: int = await self._write(work)
         return merged
-
-
-class Inbound(tuple[Entry, ...]):
-    """Entries that may have to wait for others: ``admit`` appends them."""
-
-    __slots__ = ()
 
 
 def _inside(tx: Transaction) -> tuple[Sql, Heads]:

@@ -10,7 +10,7 @@ from storage.errors import StorageError, Unavailable
 from storage.postgres import lease
 from storage.postgres.connection import Database
 from storage.postgres.doctor import examine
-from storage.postgres.gathering import PostgresGathering
+from storage.postgres.gathering import Inbound, PostgresGathering
 from storage.postgres.link import Link
 from storage.postgres.reader import READERS, Pool
 from storage.postgres.schema import LOG
@@ -97,7 +97,7 @@ class PostgresStore:
         outcomes: list[Appended | Duplicate] = await self._admit(tuple(entries))
         return outcomes
 
-    async def _admit(self, work: Work | Sequence[Entry]) -> Any:
+    async def _admit(self, work: Work | Inbound | Sequence[Entry]) -> Any:
         """By the writer for what comes in, for which a provider waits."""
         try:
             async with asyncio.timeout(self._append_seconds):
@@ -159,7 +159,7 @@ class PostgresStore:
         if self._refusal is not None:
             raise Unavailable(*self._refusal.args)
 
-    async def _write(self, writer: Writer, work: Work | Sequence[Entry]) -> Any:
+    async def _write(self, writer: Writer, work: Work | Inbound | Sequence[Entry]) -> Any:
         self._check_open()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         writer.submit(Job(answer, work))

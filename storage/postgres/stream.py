@@ -8,6 +8,7 @@ from typing import Final
 from connectors.identity import PARTITIONS
 from storage.dedup import dedup_hash, next_hash
 from storage.errors import Conflict, StorageError, Superseded
+from storage.postgres.clock import GOOD_ENOUGH, MOST_QUESTIONS
 from storage.postgres.connection import Sql
 from storage.protocol import WHOLE
 from storage.record import Appended, Duplicate, Entry, Recorded
@@ -44,9 +45,8 @@ class Heads:
     #: When the server was started, and whether no append has come to it since.
     server: int = 0
     restarted: bool = False
-    #: The server's clock when the lock was had, and how far it is ahead of ours.
+    #: The server's clock when the lock was had.
     clock: int = 0
-    ahead: int = 0
 
     def copy(self) -> "Heads":
         return replace(self, partitions=list(self.partitions))
@@ -57,12 +57,27 @@ class Heads:
 
 
 async def load_heads(sql: Sql) -> Heads:
+    asked = _now()
     row = await sql.row(_HEADS)
     if row is None:
         raise StorageError(f"the row of the table head is missing in {sql.database.label}: restore a backup")
     last, partitions, gathering, known, server, clock = row
-    ahead = clock - time.time_ns() // 1000
-    return Heads(last, list(partitions), gathering, server, known != server, clock, ahead)
+    sql.database.clock.learn(server, asked, clock, _now())
+    return Heads(last, list(partitions), gathering, server, known != server, clock)
+
+
+async def compare_clocks(sql: Sql) -> int:
+    """How far the server's clock is ahead of ours, in microseconds."""
+    clock = sql.database.clock
+    for _ in range(MOST_QUESTIONS):
+        if clock.unsure <= GOOD_ENOUGH:
+            break
+        await load_heads(sql)
+    return clock.ahead
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
 
 
 def check_partitions(entries: Sequence[Entry]) -> None:

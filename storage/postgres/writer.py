@@ -149,12 +149,14 @@ class Writer:
         """Appends of several callers as one; if that fails, each by itself, so that only the culprit hears of it."""
         if not jobs or sql.lost is not None:
             return []
-        entries = [entry for job in jobs for entry in job.work]  # type: ignore[union-attr]
-        work = _admitting(entries) if isinstance(jobs[0].work, Inbound) else _appending(entries)
+        entries = [entry for job in jobs for entry in _entries(job)]
+        work = _appending(entries)
+        if isinstance(jobs[0].work, Inbound):
+            work = _admitting(Inbound(entries, any(isinstance(job.work, Inbound) and job.work.behind for job in jobs)))
         whole = await self._attempt(sql, heads, jobs[0]._replace(work=work))
         if whole.error is None:
             outcomes = iter(whole.value)
-            return [Answer(job, [next(outcomes) for _ in job.work], None) for job in jobs]  # type: ignore[union-attr]
+            return [Answer(job, [next(outcomes) for _ in _entries(job)], None) for job in jobs]
         if len(jobs) == 1:
             return [Answer(jobs[0], None, whole.error)]
         return [answer for job in jobs for answer in await self._append(sql, heads, [job])]
@@ -189,11 +191,16 @@ def _appending(entries: Sequence[Entry]) -> Work:
     return work
 
 
-def _admitting(entries: Sequence[Entry]) -> Work:
+def _entries(job: Job) -> Sequence[Entry]:
+    assert not callable(job.work)
+    return job.work.entries if isinstance(job.work, Inbound) else job.work
+
+
+def _admitting(inbound: Inbound) -> Work:
     async def work(tx: Transaction) -> Any:
         assert isinstance(tx, PostgresTransaction)
         assert tx.heads is not None
-        return await admit(tx.sql, tx.heads, entries)
+        return await admit(tx.sql, tx.heads, inbound)
 
     return work
 

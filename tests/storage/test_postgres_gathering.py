@@ -2,14 +2,19 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from storage import open_store, utc_now
+from storage.errors import Unavailable
 from storage.gathering import Gathering
 from storage.postgres.gathering import BATCH, FORGOTTEN_AFTER, SILENT_FOR, SLOW_FOR
 from storage.protocol import WHOLE, Store
-from storage.record import Appended, Duplicate, Entry, Gathered
+from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
+from storage.spool import open_spool
+from storage.spool_thread import Limits
+from storage.spooling import SpoolingAppender
 from tests.support.postgres import PostgresServer, driver_url, own_server, run_sql
 from tests.support.rows import entry
 
@@ -221,3 +226,43 @@ async def test_an_event_that_no_store_would_take_begins_no_gathering(gathering: 
         await gathering.hand_over(ONE, [entry("bad", at=datetime(2026, 1, 1))])  # noqa: DTZ001 - the point of it
     assert (await gathering.report(ONE, 0)).since == 0
     assert await gathering.append([entry("good")]) == [Appended(1)]
+
+
+async def test_what_is_behind_a_spool_is_gathered_or_goes_into_it(store: Store, gathering: Gathering) -> None:
+    await gathering.report(ONE, 0)
+    with pytest.raises(Unavailable, match="no other spool"):
+        await gathering.append([entry("a")], behind=True)
+    await gathering.report(TWO, 0)
+    assert await gathering.append([entry("a")], behind=True) == [Gathered()]
+    await both_done(gathering)
+    assert await merged(gathering) == 1
+    assert await keys(store) == ["a"]
+
+
+async def test_a_node_that_hands_over_takes_no_more_into_its_spool(store: Store, gathering: Gathering, tmp_path: Path) -> None:
+    spool = await open_spool(tmp_path / "spool.db", Limits(1 << 20), clock=utc_now)
+    try:
+        spooling = SpoolingAppender(store, spool, 5, gathering)
+        await gathering.report(spool.id, 0)
+        await gathering.report(TWO, 0)
+        assert await spool.put([ago(9, "q1")]) == [Spooled(1)]
+        assert await spool.put([ago(8, "q2")]) == [Spooled(2)]
+        # Not known yet that the others have spools too.
+        assert await spooling.append([ago(7, "q3")]) == [Spooled(3)]
+        (first,) = await spool.take(1)
+        assert first.entry is not None
+        assert await spooling.hand_over([first.entry]) == [Gathered()]
+        spool.done([first])
+        assert await spooling.append([entry("q4")]) == [Gathered()]
+        assert (spool.size(), spooling.done) == (2, False)
+        rest = await spool.take(10)
+        await spooling.hand_over([one.entry for one in rest if one.entry is not None])
+        spool.done(rest)
+        assert spooling.done
+        since = (await gathering.report(spool.id, 0)).since
+        for source in (spool.id, TWO):
+            await gathering.report(source, since)
+        await merged(gathering)
+        assert await keys(store) == ["q1", "q2", "q3", "q4"]
+    finally:
+        await spool.close()
