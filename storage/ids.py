@@ -22,6 +22,28 @@ def random_id(prefix: str, at: datetime) -> str:
     return derive_id(prefix, at, secrets.token_hex(16))
 
 
+def id_bytes(identifier: str) -> bytes:
+    """The 16 bytes behind an id, without its prefix. Raises ValueError for what :func:`derive_id` did not make."""
+    chars = identifier.rpartition("_")[2]
+    if len(chars) != _TIME_CHARS + _HASH_CHARS:
+        raise ValueError("not an id of ours")
+    numbers = [_ALPHABET.index(char) for char in chars]
+    milliseconds, digest = (_number(part) for part in (numbers[:_TIME_CHARS], numbers[_TIME_CHARS:]))
+    return milliseconds.to_bytes(6) + digest.to_bytes(10)
+
+
+def id_of_bytes(prefix: str, data: bytes) -> str:
+    """The id behind 16 bytes: the inverse of :func:`id_bytes`."""
+    return f"{prefix}_{_base32(int.from_bytes(data[:6]), _TIME_CHARS)}{_base32(int.from_bytes(data[6:]), _HASH_CHARS)}"
+
+
+def _number(digits: list[int]) -> int:
+    number = 0
+    for digit in digits:
+        number = number * 32 + digit
+    return number
+
+
 def _base32(number: int, width: int) -> str:
     chars = []
     for _ in range(width):

@@ -42,12 +42,15 @@ class InteractionKind(StrEnum):
     TEMPLATES = "templates"
     #: The shopper's app was told that an agent has read, or is typing.
     COURTESY = "courtesy"
+    #: The provider was asked for a person's name.
+    PROFILE = "profile"
 
 
 #: What says how well a channel is. The rest is asked aside from the work, or by anybody.
 TELLING: Final = frozenset(InteractionKind) - {
     *(InteractionKind.MEDIA, InteractionKind.HANDSHAKE, InteractionKind.LOOKUP),
     *(InteractionKind.MISSED, InteractionKind.TEMPLATES, InteractionKind.COURTESY),
+    InteractionKind.PROFILE,
 }
 
 

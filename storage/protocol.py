@@ -7,17 +7,17 @@ thread runs the whole function at once. So a function given to ``transact`` or `
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from connectors.event import Instant, Status
 from connectors.identity import PARTITIONS, Identity
-from storage.access import Credential, Scope
+from storage.access import Scope
+from storage.foreseen import Foreseen
 from storage.gathering import Gathering
 from storage.interaction import ChannelLog
-from storage.nouns import Files, Requests, Settings
+from storage.nouns import Agents, Files, Requests, Settings, Tallies
 from storage.piece import Piece
 from storage.record import (
-    Agent,
     AgentLoad,
     Appended,
     Attempt,
@@ -46,6 +46,22 @@ EVERY_PARTITION: Final = frozenset(range(PARTITIONS))
 Duty = tuple[str, int]
 
 
+class Step(NamedTuple):
+    """How far a reader goes in one partition, and by which lease (0 if nobody else could)."""
+
+    partition: int
+    old: int
+    new: int
+    epoch: int
+
+
+class Slots(NamedTuple):
+    """How many replies a channel may begin: in all, and of what machines wrote or somebody for many."""
+
+    whole: int
+    bulk: int
+
+
 class Stream(Protocol):
     """The one stream. ``pos`` is gapless and in commit order, so a plain integer is a safe cursor."""
 
@@ -54,6 +70,9 @@ class Stream(Protocol):
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         """Up to ``limit`` events after ``after``, in order; ``WHOLE`` reads all partitions."""
+
+    async def read_each(self, after: Mapping[int, int], limit: int) -> list[Recorded]:
+        """Up to ``limit`` events of several partitions, each after a position of its own, in the order of ``pos``."""
 
     async def head(self, partition: int = WHOLE) -> int:
         """``pos`` of the newest event, of all or of one partition; 0 if there is none."""
@@ -66,6 +85,9 @@ class Stream(Protocol):
 
     async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
         """Compare-and-set of a reader's cursor and lease epoch. Raises Superseded, which rolls the transaction back."""
+
+    async def advance_each(self, consumer: str, steps: Sequence[Step]) -> None:
+        """:meth:`advance` in several partitions: in all of them or in none."""
 
     async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
         """Raises Superseded unless the leases of these partitions have these epochs; nobody can take them before the commit."""
@@ -130,8 +152,8 @@ class Conversations(Protocol):
     async def update(self, conversation: Conversation) -> None:
         """Replace all fields. Raises NotFound."""
 
-    async def waiting(self, queue_id: str, limit: int) -> list[Conversation]:
-        """Queued ones, longest waiting first."""
+    async def waiting(self, queue_ids: Collection[str], limit: int) -> list[Conversation]:
+        """Queued ones: of each queue up to ``limit``, longest waiting first."""
 
     async def due(self, now: datetime, limit: int) -> list[Conversation]:
         """Snoozed ones whose time has come."""
@@ -179,8 +201,8 @@ class Messages(Protocol):
     async def park(self, channel: str, provider_id: str, data: bytes, at: datetime) -> None:
         """Keep an event about a message that we do not know yet (a status may overtake the answer to the sending)."""
 
-    async def any_parked(self) -> bool:
-        """Is anything parked at all? Usually not, and then nobody has to look."""
+    async def any_parked(self, channel: str = "") -> bool:
+        """Is anything parked on this channel (empty: on any)? Usually not, and then nobody has to look."""
 
     async def unpark(self, channel: str, provider_id: str) -> list[bytes]:
         """Take out what was parked, oldest first."""
@@ -203,6 +225,9 @@ class Queues(Protocol):
     async def members(self, queue_id: str) -> list[AgentLoad]:
         """With their numbers of open conversations."""
 
+    async def around(self, queue_ids: Collection[str]) -> dict[str, list[AgentLoad]]:
+        """:meth:`members` of these queues, and of every other queue that one of them is in."""
+
     async def of_agent(self, agent_id: str) -> frozenset[str]: ...
 
     async def add_member(self, queue_id: str, agent_id: str) -> None: ...
@@ -213,40 +238,6 @@ class Queues(Protocol):
 
     async def decisions(self, conversation_id: str, limit: int) -> list[Decision]:
         """Newest first."""
-
-
-class Agents(Protocol):
-    async def get(self, agent_id: str) -> Agent | None: ...
-
-    async def by_email(self, email: str) -> Agent | None: ...
-
-    async def all(self) -> list[Agent]: ...
-
-    async def put(self, agent: Agent) -> None:
-        """Insert or replace. Raises Conflict if another agent has the e-mail."""
-
-    async def password_hash(self, agent_id: str) -> str:
-        """Empty if none is set."""
-
-    async def set_password_hash(self, agent_id: str, value: str) -> None: ...
-
-    async def open_count(self, agent_id: str) -> int: ...
-
-    async def put_credential(self, credential: Credential) -> None: ...
-
-    async def credential(self, digest: str) -> Credential | None: ...
-
-    async def credentials(self, agent_id: str, kind: str) -> list[Credential]: ...
-
-    async def touch_credential(self, credential_id: str, used_at: datetime) -> None: ...
-
-    async def remove_credential(self, credential_id: str) -> None: ...
-
-    async def remove_credentials(self, agent_id: str, kind: str) -> None:
-        """All of one kind, for instance every session after a change of password."""
-
-    async def forget_credentials(self, before: datetime) -> int:
-        """Remove those that ended before ``before``; returns how many."""
 
 
 class Outbox(Protocol):
@@ -267,6 +258,12 @@ class Outbox(Protocol):
         At most one per conversation (none while another of it is under way, or one of no lower priority waits for its retry), none of
         paused channels, none of a lower priority than ``lowest``. Commit before calling.
         """
+
+    async def claim_each(
+        self, now: datetime, slots: Mapping[str, Slots], known: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+    ) -> list[OutboxItem]:
+        """:meth:`claim` for several channels, each with as many as it has ``slots``. What belongs to no ``known`` channel comes with the
+        first of them."""
 
     async def update(self, item: OutboxItem) -> None:
         """Replace the item; one in a terminal status leaves the waiting part."""
@@ -295,6 +292,11 @@ class Outbox(Protocol):
 
 class Transaction(Protocol):
     """All nouns within one transaction. Within a ``view`` writing raises StorageError."""
+
+    async def foresee(self, ahead: Foreseen) -> None:
+        """Much will be read and written. Where the database is far away it is read at once, and what is written waits for the rest: reading
+        sees it, but what a rule of the database refuses may be refused as late as at the end, and then nothing of all is kept.
+        """
 
     @property
     def stream(self) -> Stream: ...
@@ -325,6 +327,9 @@ class Transaction(Protocol):
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def tallies(self) -> Tallies: ...
 
     @property
     def channel_log(self) -> ChannelLog: ...

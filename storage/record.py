@@ -350,36 +350,6 @@ class Attempt(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class MediaJob(Struct, frozen=True, kw_only=True):
-    """A file at a provider that we want a copy of."""
-
-    #: Id of the copy, ``med_…``.
-    id: str
-    channel: str
-    message_id: str
-    #: Index of the part in the message.
-    part: int
-    ref: str
-    attempts: int
-    next_at: Instant
-
-
-class StoredFile(Struct, frozen=True, kw_only=True):
-    """A copy that we hold. The bytes lie in the media folder under ``sha256``."""
-
-    id: str
-    sha256: str
-    #: Media type by signature, not by claim; ``application/octet-stream`` if unknown.
-    mime: str
-    name: str
-    size: int
-    created_at: Instant
-    #: Who may fetch it: those who may see this conversation. Empty for an upload that is not in a message yet.
-    conversation_id: str = ""
-    #: The agent or identity who uploaded it; empty for fetched media.
-    uploader: str = ""
-
-
 class Decision(Struct, frozen=True, kw_only=True):
     """Why a conversation went to somebody, or to nobody."""
 

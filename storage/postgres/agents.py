@@ -7,11 +7,14 @@ from storage.access import Credential
 from storage.codec import build, micros
 from storage.errors import NotFound
 from storage.postgres.connection import Sql
+from storage.postgres.tables import AGENTS
 from storage.record import Agent
 from storage.rows.people import AGENT, CREDENTIAL, agent_of, agent_row, credential_of, credential_row
-from storage.rows.sql import listed, upsert
+from storage.rows.sql import insert, listed, upsert
 
 _AGENT: Final = listed(AGENT)
+#: Another agent may have it.
+_REFUSABLE: Final = ("email",)
 _CREDENTIAL: Final = listed(CREDENTIAL)
 
 
@@ -20,8 +23,8 @@ class PostgresAgents:
         self._sql = sql
 
     async def get(self, agent_id: str) -> Agent | None:
-        row = await self._sql.row(f"SELECT {_AGENT} FROM agent WHERE id = ?", (agent_id,))
-        return build(agent_of, row)
+        row = await self._sql.current(AGENTS, (agent_id,))
+        return agent_of(row) if row else None
 
     async def by_email(self, email: str) -> Agent | None:
         row = await self._sql.row(f"SELECT {_AGENT} FROM agent WHERE email = ? AND email != ''", (email,))
@@ -31,7 +34,9 @@ class PostgresAgents:
         return [agent_of(row) for row in await self._sql.rows(f"SELECT {_AGENT} FROM agent ORDER BY created_at, id")]
 
     async def put(self, agent: Agent) -> None:
-        await self._sql.try_run(upsert("agent", AGENT, "id"), agent_row(agent))
+        row = agent_row(agent)
+        if not await self._sql.change_row(AGENTS, row, _REFUSABLE):
+            await self._sql.try_run(insert("agent", AGENT), row)
 
     async def password_hash(self, agent_id: str) -> str:
         row = await self._sql.row("SELECT password_hash FROM agent WHERE id = ?", (agent_id,))

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -10,8 +10,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from storage.codec import HALF_SURROGATE, Row
-from storage.errors import Conflict, SchemaError, StorageError, Unavailable
+from storage.errors import Conflict, NotFound, SchemaError, StorageError, Unavailable
 from storage.postgres.clock import ServerClock
+from storage.postgres.memory import ABSENT, Memory, Way, Writing, named
+from storage.postgres.tables import Table
+from storage.record import Entry
 
 #: What a statement can be given.
 Value = None | int | float | bytes | str | Sequence[int | None] | Sequence[str] | Sequence[bytes]
@@ -159,9 +162,15 @@ class Sql:
         self.lost: StorageError | None = None
         #: Seconds after which a server that does not answer is given up: it may be frozen, and nothing else ends that.
         self.patience = _PATIENCE
+        #: May rows that are written wait for each other? See ``Transaction.foresee``.
+        self.collecting = False
+        self.memory = Memory()
+        #: How often something was written, or is going to be.
+        self.writes = 0
+        #: Appends to the stream what waits for it, after the rows.
+        self.append_entries: Callable[[list[Entry]], Awaitable[Any]] | None = None
         self._numbered: dict[str, str] = {}
-        #: Rows that were read since the last write, by table and key: who writes has the head, so nobody else changes them meanwhile.
-        self._read: dict[tuple[str, str], Row] = {}
+        self._named: dict[str, frozenset[str]] = {}
 
     @property
     def demoted(self) -> bool:
@@ -169,8 +178,7 @@ class Sql:
         return self.lost is not None and isinstance(self.lost.__cause__, asyncpg.ReadOnlySQLTransactionError)
 
     async def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        if not sql.lstrip().startswith("SELECT"):
-            self._read.clear()
+        await self._catch_up(sql, reads=sql.lstrip().startswith("SELECT"))
         return [_in(record) for record in await self._call(self.connection.fetch, sql, values)]
 
     async def row(self, sql: str, values: Sequence[Value] = ()) -> Row | None:
@@ -180,7 +188,7 @@ class Sql:
 
     async def run(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Execute; returns how many rows changed."""
-        self._read.clear()
+        await self._catch_up(sql, reads=False)
         status: str = await self._call(self.connection.execute, sql, values)
         number = status.rpartition(" ")[2]
         return int(number) if number.isdigit() else 0
@@ -191,43 +199,92 @@ class Sql:
             return await self.run(sql, values)
 
     async def script(self, sql: str) -> str:
-        """Several statements, without values; returns the status of the last."""
-        self._read.clear()
+        """Several statements, without values; returns the status of the last. Nothing that waits to be written is waited for."""
         status: str = await self._call(self.connection.execute, sql, ())
         return status
 
-    def remember(self, table: str, key: str, row: Row) -> None:
-        """This row was read just now; :meth:`recall` gives it until anything is written, or the transaction ends."""
-        self._read[table, key] = row
+    async def write(self, table: Table, row: Row, way: Way, *, refusable: bool = False) -> None:
+        """Write a row now, or with the others while we collect. Raises Conflict: now, or when those are written.
 
-    def recall(self, table: str, key: str) -> Row | None:
-        """The row as it was read since the last write; None: ask the database."""
-        return self._read.get((table, key))
-
-    async def replace_row(self, table: str, names: Sequence[str], row: Row, key: str, unique: Collection[str] = ()) -> bool:
-        """Make the row of ``table`` with this ``key`` equal to ``row``; False if there is none.
-
-        Only what differs is set: an update that touches no index is much cheaper. A change of the columns ``unique`` may be
-        refused, and has a savepoint.
+        ``refusable``: a rule of the database may refuse the row, and the transaction can go on after that if it is written now.
         """
-        values = dict(zip(names, row, strict=True))
-        old = self.recall(table, values[key]) or await self.row(f"SELECT {', '.join(names)} FROM {table} WHERE {key} = ?", (values[key],))
-        if old is None:
+        if way is Way.INSERT and table.key and self.memory.recall(table.name, table.key_of(row)):
+            raise Conflict(f"the table {table.name} already has this row")
+        self.writes += 1
+        if self.collecting:
+            self.memory.add(table, row, way)
+            return
+        async with self.savepoint() if refusable else nullcontext():
+            self.memory.add(table, row, way)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits, in one statement. Raises Conflict, or NotFound for a change of what is not there."""
+        writing = self.memory.take()
+        entries, self.memory.entries = self.memory.entries, []
+        if writing is not None:
+            await self._write(writing)
+        if entries:
+            assert self.append_entries is not None
+            await self.append_entries(entries)
+
+    async def _write(self, writing: Writing) -> None:
+        try:
+            (counts,) = await self._call(self.connection.fetch, writing.sql, writing.values)
+        except BaseException:
+            self.memory.forget_all()
+            raise
+        missing = writing.missing(tuple(counts))
+        if missing:
+            # The rest is written: nothing of it may stay.
+            self.memory.forget_all()
+            self.broken = NotFound(f"a row of {missing} that was to be changed is not there")
+            raise NotFound(*self.broken.args)
+
+    async def change_row(self, table: Table, row: Row, refusable: Collection[str] = ()) -> bool:
+        """Make the row with this one's key equal to it, but for what never changes; False if there is none.
+
+        A change of the columns ``refusable`` may be refused, see :meth:`write`.
+        """
+        old = await self.current(table, table.key_of(row))
+        if not old:
             return False
-        differing = {name: value for (name, value), before in zip(values.items(), old, strict=True) if value != before}
+        pairs = zip(table.columns, old, row, strict=True)
+        differing = {name for name, before, after in pairs if before != after} - table.fixed
         if differing:
-            changes = ", ".join(f"{name} = ?" for name in differing)
-            async with nullcontext() if differing.keys().isdisjoint(unique) else self.savepoint():
-                await self.run(f"UPDATE {table} SET {changes} WHERE {key} = ?", (*differing.values(), values[key]))
+            new = tuple(after if name in differing else before for name, before, after in zip(table.columns, old, row, strict=True))
+            await self.write(table, new, Way.CHANGE, refusable=not differing.isdisjoint(refusable))
         return True
+
+    async def current(self, table: Table, key: Row) -> Row | None:
+        """The row with this key, from memory or from the database; empty or None if there is none."""
+        row = self.memory.recall(table.name, key)
+        if row is None:
+            row = await self.row(table.selecting, key) or ABSENT
+            self.memory.remember(table.name, key, row)
+        return row
+
+    async def _catch_up(self, sql: str, *, reads: bool) -> None:
+        """What is asked for is written before, and what is changed some other way is no longer known."""
+        tables = self._named.get(sql)
+        if tables is None:
+            tables = self._named[sql] = named(sql)
+        if not tables.isdisjoint(self.memory.waiting):
+            await self.flush()
+        if not reads:
+            self.writes += 1
+            self.memory.forget(tables)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """What is done inside is done wholly or not at all, also when the caller lives on after an error."""
+        await self.flush()
         await self.script("SAVEPOINT step")
         try:
             yield
+            await self.flush()
         except BaseException:
+            self.memory.forget_all()
             if self.lost is None:
                 self.broken = None
                 await self.script("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")

@@ -1,19 +1,26 @@
 """Customers and their identities."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
 from connectors.identity import Identity
-from storage.codec import build, encode, micros
+from storage.codec import Row, encode, micros
 from storage.errors import NotFound
 from storage.postgres.connection import Sql
+from storage.postgres.memory import ABSENT, Memory, Way
+from storage.postgres.tables import CUSTOMERS, IDENTITIES
 from storage.record import Customer, KnownIdentity
 from storage.rows.people import CUSTOMER, IDENTITY, customer_of, customer_row, decode_identities, known_of, known_row
-from storage.rows.sql import listed, upsert
+from storage.rows.sql import listed
 
 _IDENTITY: Final = listed(IDENTITY, "i")
-_CUSTOMER: Final = listed(CUSTOMER, "c")
+#: A person: an identity and its customer.
+PERSON: Final = f"{_IDENTITY}, {listed(CUSTOMER, 'c')}"
+_FIND: Final = f"""
+    SELECT {PERSON} FROM unnest(?::text[], ?::text[], ?::text[]) AS asked (scheme, scope, value)
+    JOIN identity i USING (scheme, scope, value) JOIN customer c ON c.id = i.customer_id
+"""
 
 
 class PostgresCustomers:
@@ -21,22 +28,27 @@ class PostgresCustomers:
         self._sql = sql
 
     async def get(self, customer_id: str) -> Customer | None:
-        row = self._sql.recall("customer", customer_id) or await self._sql.row(
-            f"SELECT {_CUSTOMER} FROM customer c WHERE c.id = ?", (customer_id,)
-        )
-        return build(customer_of, row)
+        row = await self._sql.current(CUSTOMERS, (customer_id,))
+        return customer_of(row) if row else None
 
     async def find(self, identity: Identity) -> KnownIdentity | None:
-        row = await self._sql.row(
-            f"SELECT {_IDENTITY}, {_CUSTOMER} FROM identity i JOIN customer c ON c.id = i.customer_id"
-            " WHERE i.scheme = ? AND i.scope = ? AND i.value = ?",
-            (identity.scheme, identity.scope, identity.value),
-        )
+        key = (identity.scheme, identity.scope, identity.value)
+        row = self._sql.memory.recall("identity", key)
         if row is None:
-            return None
-        # Whoever is found is mostly asked for next.
-        self._sql.remember("customer", row[len(IDENTITY)], row[len(IDENTITY) :])
-        return known_of(row[: len(IDENTITY)])
+            await self.foresee([identity])
+            row = self._sql.memory.recall("identity", key)
+        return known_of(row) if row else None
+
+    async def foresee(self, identities: Collection[Identity]) -> None:
+        """Read these, and the customers whom they belong to: whoever is found is mostly asked for next."""
+        keys = {(one.scheme, one.scope, one.value) for one in identities}
+        wanted = [key for key in keys if self._sql.memory.recall("identity", key) is None]
+        if not wanted:
+            return
+        for key in wanted:
+            self._sql.memory.remember("identity", key, ABSENT)
+        for row in await self._sql.rows(_FIND, [list(column) for column in zip(*wanted, strict=True)]):
+            remember_person(self._sql.memory, row)
 
     async def identities(self, customer_id: str) -> list[KnownIdentity]:
         rows = await self._sql.rows(
@@ -45,10 +57,10 @@ class PostgresCustomers:
         return [known_of(row) for row in rows]
 
     async def put(self, customer: Customer) -> None:
-        await self._sql.run(upsert("customer", CUSTOMER, "id"), customer_row(customer))
+        await self._sql.write(CUSTOMERS, customer_row(customer), Way.PUT)
 
     async def put_identity(self, known: KnownIdentity) -> None:
-        await self._sql.run(upsert("identity", IDENTITY, "scheme", "scope", "value"), known_row(known))
+        await self._sql.write(IDENTITIES, known_row(known), Way.PUT)
 
     async def move_identity(self, identity: Identity, to_customer: str) -> None:
         address = (identity.scheme, identity.scope, identity.value)
@@ -74,3 +86,10 @@ class PostgresCustomers:
         if row is None:
             raise NotFound(f"customer {from_customer} was never merged into {to_customer}")
         return decode_identities(row[0])
+
+
+def remember_person(memory: Memory, row: Row) -> None:
+    """From the columns ``PERSON``."""
+    identity, customer = row[: len(IDENTITY)], row[len(IDENTITY) :]
+    memory.remember("identity", IDENTITIES.key_of(identity), identity)
+    memory.remember("customer", CUSTOMERS.key_of(customer), customer)

@@ -3,8 +3,10 @@
 from datetime import datetime
 
 from storage.codec import build, instant, micros
+from storage.file import MediaJob, StoredFile
 from storage.postgres.connection import Sql
-from storage.record import MediaJob, StoredFile
+from storage.postgres.memory import Way
+from storage.postgres.tables import JOBS
 from storage.rows.files import FILE, JOB, file_of, file_row, job_of, job_row
 from storage.rows.sql import listed, upsert
 
@@ -14,7 +16,7 @@ class PostgresFiles:
         self._sql = sql
 
     async def put_job(self, job: MediaJob) -> None:
-        await self._sql.run(upsert("media_job", JOB, "id"), job_row(job))
+        await self._sql.write(JOBS, job_row(job), Way.PUT)
 
     async def due_jobs(self, now: datetime, limit: int) -> list[MediaJob]:
         rows = await self._sql.rows(

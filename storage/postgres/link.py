@@ -54,6 +54,7 @@ class Link:
         assert self._sql is not None
         sql = self._sql
         sql.broken = sql.lost = None
+        sql.memory.forget_all()
         sql.patience = patience
         self._timer = asyncio.get_running_loop().call_later(seconds, self.cut)
         try:
@@ -83,6 +84,7 @@ class Link:
         sql = self._sql
         if sql is not None and self.connected:
             sql.broken = sql.lost = None
+            sql.memory.forget_all()
             try:
                 await sql.script("ROLLBACK")
             except StorageError:

@@ -1,6 +1,6 @@
 """Replies accepted and not finished, and every try of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -11,10 +11,12 @@ from connectors.identity import PARTITIONS
 from storage.codec import instant, micros
 from storage.errors import Conflict, NotFound
 from storage.postgres.connection import Sql, Value
-from storage.protocol import EVERY_PARTITION
+from storage.postgres.memory import Way
+from storage.postgres.tables import ATTEMPTS, ITEMS
+from storage.protocol import EVERY_PARTITION, Slots
 from storage.record import Attempt, OutboxItem, Priority
 from storage.rows.sending import ATTEMPT, ITEM, attempt_of, attempt_row, item_of, item_row
-from storage.rows.sql import insert, listed
+from storage.rows.sql import listed
 
 #: One of a conversation may have the status sending.
 _ONE_IN_FLIGHT: Final = ("status", "conversation_id")
@@ -27,6 +29,19 @@ _NEXT_OF_CONVERSATION: Final = """
           AND (p.status = 'sending' OR p.priority < o.priority OR (p.priority = o.priority AND p.seq < o.seq)))
 """
 
+_DUE: Final = f"""
+    SELECT o.priority AS first, o.seq AS second, {_COLUMNS} FROM outbox o
+    WHERE o.next_at <= ? AND o.expires_at > ? AND (o.channel = open.channel OR (open.place = 1 AND o.channel != ALL(?))) AND {{among}}
+    AND {_NEXT_OF_CONVERSATION}
+"""
+#: Of each channel: people's replies before all others.
+_CLAIM_EACH: Final = f"""
+    SELECT found.* FROM unnest(?::text[], ?::bigint[], ?::bigint[]) WITH ORDINALITY AS open (channel, whole, bulk, place)
+    CROSS JOIN LATERAL (
+        (({_DUE} AND o.priority = 0 ORDER BY o.priority, o.seq LIMIT open.whole)
+         UNION ALL ({_DUE} AND o.priority > 0 ORDER BY o.priority, o.seq LIMIT open.bulk)) ORDER BY first, second LIMIT open.whole) AS found
+    ORDER BY found.first, found.second
+"""
 #: Under way from now on, with an attempt each; of all at once, because everybody else waits for the head meanwhile.
 _MARK: Final = """
     WITH marked AS (
@@ -49,14 +64,21 @@ class PostgresOutbox:
         self._sql = sql
 
     async def _all(self, rest: str, values: Sequence[Value]) -> list[OutboxItem]:
-        return [item_of(row) for row in await self._sql.rows(f"SELECT {_COLUMNS} FROM outbox o {rest}", values)]
+        rows = await self._sql.rows(f"SELECT {_COLUMNS} FROM outbox o {rest}", values)
+        for row in rows:
+            self._sql.memory.remember("outbox", row[:1], row)
+        return [item_of(row) for row in rows]
 
     async def put(self, item: OutboxItem) -> None:
-        if not await self._sql.run(f"{insert('outbox', ITEM)} ON CONFLICT DO NOTHING", item_row(item)):
-            raise Conflict(f"the outbox already has the reply {item.message_id}, or one of its conversation is on its way")
+        try:
+            await self._sql.write(ITEMS, item_row(item), Way.INSERT, refusable=True)
+        except Conflict as error:
+            message = f"the outbox already has the reply {item.message_id}, or one of its conversation is on its way"
+            raise Conflict(message) from error.__cause__
 
     async def get(self, message_id: str) -> OutboxItem | None:
-        return next(iter(await self._all("WHERE o.message_id = ?", (message_id,))), None)
+        row = await self._sql.current(ITEMS, (message_id,))
+        return item_of(row) if row else None
 
     async def claim(
         self,
@@ -72,6 +94,19 @@ class PostgresOutbox:
             f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.priority, o.seq LIMIT ?",
             (time, time, lowest, sorted(paused), *_values(partitions), limit),
         )
+        return await self._begin(due, time)
+
+    async def claim_each(
+        self, now: datetime, slots: Mapping[str, Slots], known: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+    ) -> list[OutboxItem]:
+        time = micros(now)
+        which = (time, time, sorted(known), *_values(partitions))
+        columns = (list(slots), [one.whole for one in slots.values()], [one.bulk for one in slots.values()])
+        rows = await self._sql.rows(_CLAIM_EACH.replace("{among}", _among(partitions)), (*columns, *which, *which))
+        return await self._begin([item_of(row[2:]) for row in rows], time)
+
+    async def _begin(self, due: Sequence[OutboxItem], time: int) -> list[OutboxItem]:
+        """They are under way from now on."""
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
         if claimed:
             await self._sql.try_run(_MARK, ([item.message_id for item in claimed], time))
@@ -79,8 +114,7 @@ class PostgresOutbox:
 
     async def update(self, item: OutboxItem) -> None:
         try:
-            unique = _ONE_IN_FLIGHT if item.status is Status.SENDING else ()
-            known = await self._sql.replace_row("outbox", ITEM, item_row(item), "message_id", unique)
+            known = await self._sql.change_row(ITEMS, item_row(item), _ONE_IN_FLIGHT if item.status is Status.SENDING else ())
         except Conflict as error:
             raise Conflict(f"another reply of conversation {item.conversation_id} is already on its way") from error.__cause__
         if not known:
@@ -115,12 +149,10 @@ class PostgresOutbox:
         )
 
     async def finish_attempt(self, attempt: Attempt) -> None:
-        changed = await self._sql.run(
-            "UPDATE attempt SET started_at = ?, finished_at = ?, outcome = ?, code = ?, detail = ? WHERE message_id = ? AND number = ?",
-            attempt_row(attempt),
-        )
-        if not changed:
-            raise NotFound(f"attempt {attempt.number} of reply {attempt.message_id} was never begun")
+        try:
+            await self._sql.write(ATTEMPTS, attempt_row(attempt), Way.CHANGE)
+        except NotFound as error:
+            raise NotFound(f"attempt {attempt.number} of reply {attempt.message_id} was never begun") from error
 
     async def attempts(self, message_id: str) -> list[Attempt]:
         rows = await self._sql.rows(f"SELECT {listed(ATTEMPT)} FROM attempt WHERE message_id = ? ORDER BY number", (message_id,))

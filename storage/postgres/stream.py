@@ -10,7 +10,7 @@ from storage.dedup import dedup_hash, next_hash
 from storage.errors import Conflict, StorageError, Superseded
 from storage.postgres.clock import GOOD_ENOUGH, MOST_QUESTIONS
 from storage.postgres.connection import Sql
-from storage.protocol import WHOLE
+from storage.protocol import WHOLE, Step
 from storage.record import Appended, Duplicate, Entry, Recorded
 from storage.rows.sql import listed
 from storage.rows.stream import EVENT, QUARANTINED, event_row, recorded_of
@@ -28,6 +28,22 @@ _HEADS: Final = """
            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head
 """
 _HOLDERS: Final = "SELECT d.hash, e.pos, e.channel, e.key FROM dedup d JOIN event e ON e.pos = d.pos WHERE d.hash = ANY(?::bigint[])"
+
+#: Where a reader has never been it has no cursor yet.
+_ADVANCE: Final = """
+    WITH step AS (SELECT ?::text AS consumer, * FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS given (partition, old, new)),
+         first AS (INSERT INTO cursor SELECT consumer, partition, new FROM step WHERE old = 0
+                   ON CONFLICT (consumer, partition) DO UPDATE SET pos = excluded.pos WHERE cursor.pos = 0 RETURNING partition),
+         later AS (UPDATE cursor c SET pos = step.new FROM step WHERE step.old != 0 AND c.consumer = step.consumer
+                   AND c.partition = step.partition AND c.pos = step.old RETURNING c.partition)
+    SELECT partition FROM first UNION ALL SELECT partition FROM later
+"""
+
+_READ_EACH: Final = f"""
+    SELECT found.* FROM unnest(?::bigint[], ?::bigint[]) AS asked (partition, after) CROSS JOIN LATERAL (
+        SELECT {_EVENT} FROM event WHERE event.partition = asked.partition AND event.pos > asked.after ORDER BY event.pos LIMIT ?) AS found
+    ORDER BY found.pos LIMIT ?
+"""
 
 Outcome = Appended | Duplicate
 #: Where an event is, with its channel and key.
@@ -147,18 +163,34 @@ class PostgresStream:
     def __init__(self, sql: Sql, heads: Heads | None) -> None:
         self._sql = sql
         self._heads = heads
+        if heads is not None:
+            sql.append_entries = lambda entries: append(sql, heads, entries)
 
     async def append(self, entries: Sequence[Entry]) -> list[Outcome]:
         if self._heads is None:
             raise StorageError("a view only reads: use transact to append")
+        if self._sql.collecting and not any(entry.key for entry in entries):
+            first = await self.head() + 1
+            self._sql.writes += 1
+            self._sql.memory.announce(entries)
+            return [Appended(first + index) for index in range(len(entries))]
+        await self._sql.flush()
         return await append(self._sql, self._heads, entries)
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         return await read(self._sql, partition, after, limit)
 
+    async def read_each(self, after: Mapping[int, int], limit: int) -> list[Recorded]:
+        rows = await self._sql.rows(_READ_EACH, (list(after), list(after.values()), limit, limit))
+        return [recorded_of(row) for row in rows]
+
     async def head(self, partition: int = WHOLE) -> int:
-        heads = await load_heads(self._sql)
-        return heads.last if partition == WHOLE else heads.partitions[partition]
+        heads = self._heads or await load_heads(self._sql)
+        waiting = self._sql.memory.entries
+        if partition == WHOLE:
+            return heads.last + len(waiting)
+        later = (heads.last + number for number in range(len(waiting), 0, -1) if waiting[number - 1].partition == partition)
+        return next(later, heads.partitions[partition])
 
     async def heads(self) -> dict[int, int]:
         heads = await load_heads(self._sql)
@@ -169,20 +201,18 @@ class PostgresStream:
         return 0 if row is None else int(row[0])
 
     async def advance(self, consumer: str, partition: int, old: int, new: int, epoch: int) -> None:
-        if epoch:
-            await self.guard(consumer, {partition: epoch})
-        if old == 0:
-            changed = await self._sql.run(
-                "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT (consumer, partition) DO UPDATE SET pos = excluded.pos"
-                " WHERE cursor.pos = 0",
-                (consumer, partition, new),
-            )
-        else:
-            changed = await self._sql.run(
-                "UPDATE cursor SET pos = ? WHERE consumer = ? AND partition = ? AND pos = ?", (new, consumer, partition, old)
-            )
-        if not changed:
-            raise Superseded(f"the cursor of {consumer} in partition {partition} is no longer at {old}: another reader moved it")
+        await self.advance_each(consumer, [Step(partition, old, new, epoch)])
+
+    async def advance_each(self, consumer: str, steps: Sequence[Step]) -> None:
+        epochs = {step.partition: step.epoch for step in steps if step.epoch}
+        if epochs:
+            await self.guard(consumer, epochs)
+        columns = [list(column) for column in zip(*(step[:3] for step in steps), strict=True)]
+        moved = {row[0] for row in await self._sql.rows(_ADVANCE, (consumer, *columns))}
+        for step in steps:
+            if step.partition not in moved:
+                where = f"the cursor of {consumer} in partition {step.partition}"
+                raise Superseded(f"{where} is no longer at {step.old}: another reader moved it")
 
     async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
         # A key share: the holder can prolong the lease meanwhile, and nobody can take it (storage/postgres/lease.py).

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from storage.errors import StorageError, Unavailable
+from storage.foreseen import Foreseen, Shareable
 from storage.postgres.connection import Sql
 from storage.postgres.gathering import Inbound, admit
 from storage.postgres.link import JOB, Link, begin_write
@@ -23,6 +24,8 @@ from storage.record import Entry
 BATCH: Final = 200
 #: Functions stop sharing a commit after this: appends, and other nodes, wait for the head meanwhile.
 _SHARE_SECONDS: Final = 0.02
+#: Functions that read and write together, see ``Shareable``.
+_SHARED: Final = 50
 #: How long a transaction may take that has the head, or waits for it, until its connection is cut.
 FUNCTION_SECONDS: Final = 10.0
 
@@ -35,6 +38,8 @@ class Job(NamedTuple):
 
     answer: "asyncio.Future[Any]"
     work: Work | Inbound | Sequence[Entry]
+    #: It shares nothing with others but the commit.
+    alone: bool = False
 
 
 class Answer(NamedTuple):
@@ -137,13 +142,32 @@ class Writer:
         answers: list[Answer] = []
         appends: list[Job] = []
         inbound: list[Job] = []
+        shared: list[Job] = []
         while sql.lost is None and len(taken) < BATCH and (loop.time() < until or not answers) and (job := self._take()) is not None:
             taken.append(job)
-            if callable(job.work):
+            if isinstance(job.work, Shareable) and not job.alone:
+                shared.append(job)
+                if len(shared) == _SHARED:
+                    break
+            elif callable(job.work):
                 answers.append(await self._attempt(sql, heads, job))
             else:
                 (inbound if isinstance(job.work, Inbound) else appends).append(job)
+        answers += await self._share(sql, heads, shared, taken)
         return [*answers, *await self._append(sql, heads, appends), *await self._append(sql, heads, inbound)]
+
+    async def _share(self, sql: Sql, heads: Heads, jobs: list[Job], taken: list[Job]) -> list[Answer]:
+        """Functions that read and write together. If that fails, each has its turn again, by itself."""
+        if len(jobs) <= 1:
+            return [await self._attempt(sql, heads, job) for job in jobs]
+        whole = await self._attempt(sql, heads, jobs[0]._replace(work=lambda tx: _sharing(tx, jobs)))
+        if whole.error is None:
+            answers: list[Answer] = whole.value
+            return answers
+        if sql.lost is None:
+            self._queue.extendleft(job._replace(alone=True) for job in reversed(jobs))
+            taken[:] = [job for job in taken if job not in jobs]
+        return []
 
     async def _append(self, sql: Sql, heads: Heads, jobs: list[Job]) -> list[Answer]:
         """Appends of several callers as one; if that fails, each by itself, so that only the culprit hears of it."""
@@ -170,6 +194,7 @@ class Writer:
             return Answer(job, await run_alone(job.work, PostgresTransaction(sql, heads)), None)
         except BaseException as error:  # noqa: BLE001  # it belongs to the caller, whatever it is
             heads.become(before)
+            sql.memory.forget_all()
             if sql.lost is None:
                 sql.broken = None
                 with suppress(StorageError):
@@ -182,6 +207,23 @@ class Writer:
         if self._used:
             await sql.script(f"RELEASE SAVEPOINT {JOB}; SAVEPOINT {JOB}")
         self._used = True
+
+
+async def _sharing(tx: Transaction, jobs: Sequence[Job]) -> list[Answer]:
+    assert isinstance(tx, PostgresTransaction)
+    works = [job.work for job in jobs if isinstance(job.work, Shareable)]
+    await tx.foresee(Foreseen.all_of(work.ahead for work in works))
+    answers = []
+    for job, work in zip(jobs, works, strict=True):
+        before = tx.sql.writes
+        try:
+            answers.append(Answer(job, await work.work(tx), None))
+        except Exception as error:
+            if tx.sql.lost or tx.sql.broken or tx.sql.writes != before:
+                raise
+            # It has refused what it was asked, and left nothing behind.
+            answers.append(Answer(job, None, error))
+    return answers
 
 
 def _appending(entries: Sequence[Entry]) -> Work:

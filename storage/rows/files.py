@@ -3,7 +3,7 @@
 from typing import Final
 
 from storage.codec import Row, instant, micros
-from storage.record import MediaJob, StoredFile
+from storage.file import MediaJob, StoredFile, Verdict
 
 JOB: Final = ("id", "channel", "message_id", "part", "ref", "attempts", "next_at")
 
@@ -18,12 +18,13 @@ def job_of(row: Row) -> MediaJob:
     return MediaJob(id=row[0], channel=row[1], message_id=row[2], part=row[3], ref=row[4], attempts=row[5], next_at=instant(row[6]))
 
 
-FILE: Final = ("id", "sha256", "mime", "name", "size", "created_at", "conversation_id", "uploader")
+FILE: Final = ("id", "sha256", "mime", "name", "size", "created_at", "conversation_id", "uploader", "verdict", "finding")
 
 
 def file_row(file: StoredFile) -> Row:
     """Its values for the columns ``FILE``."""
-    return (file.id, file.sha256, file.mime, file.name, file.size, micros(file.created_at), file.conversation_id, file.uploader)
+    told = (file.id, file.sha256, file.mime, file.name, file.size, micros(file.created_at), file.conversation_id, file.uploader)
+    return (*told, file.verdict.value, file.finding)
 
 
 def file_of(row: Row) -> StoredFile:
@@ -37,4 +38,6 @@ def file_of(row: Row) -> StoredFile:
         created_at=instant(row[5]),
         conversation_id=row[6],
         uploader=row[7],
+        verdict=Verdict(row[8]),
+        finding=row[9],
     )

@@ -1,6 +1,6 @@
 """Conversations: the inbox's rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -60,8 +60,9 @@ class SqliteConversations:
         if not known:
             raise NotFound(f"there is no conversation {conversation.id}")
 
-    async def waiting(self, queue_id: str, limit: int) -> list[Conversation]:
-        return self._all("WHERE queue_id = ? AND state = 'queued' ORDER BY waiting_since, number LIMIT ?", (queue_id, limit))
+    async def waiting(self, queue_ids: Collection[str], limit: int) -> list[Conversation]:
+        longest = "WHERE queue_id = ? AND state = 'queued' ORDER BY waiting_since, number LIMIT ?"
+        return [found for queue_id in queue_ids for found in self._all(longest, (queue_id, limit))]
 
     async def due(self, now: datetime, limit: int) -> list[Conversation]:
         return self._all("WHERE state = 'snoozed' AND snoozed_until <= ? ORDER BY snoozed_until, number LIMIT ?", (micros(now), limit))

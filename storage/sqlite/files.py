@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from storage.codec import build, instant, micros
-from storage.record import MediaJob, StoredFile
+from storage.file import MediaJob, StoredFile
 from storage.rows.files import FILE, JOB, file_of, file_row, job_of, job_row
 from storage.rows.sql import listed, upsert
 from storage.sqlite.connection import Sql

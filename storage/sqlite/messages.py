@@ -95,8 +95,10 @@ class SqliteMessages:
     async def park(self, channel: str, provider_id: str, data: bytes, at: datetime) -> None:
         self._sql.run("INSERT INTO parked (channel, provider_id, data, at) VALUES (?, ?, ?, ?)", (channel, provider_id, data, micros(at)))
 
-    async def any_parked(self) -> bool:
-        return self._sql.row("SELECT 1 FROM parked LIMIT 1") is not None
+    async def any_parked(self, channel: str = "") -> bool:
+        if not channel:
+            return self._sql.row("SELECT 1 FROM parked LIMIT 1") is not None
+        return self._sql.row("SELECT 1 FROM parked WHERE channel = ? LIMIT 1", (channel,)) is not None
 
     async def unpark(self, channel: str, provider_id: str) -> list[bytes]:
         rows = self._sql.rows("SELECT data FROM parked WHERE channel = ? AND provider_id = ? ORDER BY id", (channel, provider_id))

@@ -1,6 +1,6 @@
 """Replies accepted and not finished, and every try of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +10,7 @@ from connectors.event import Status
 from connectors.identity import PARTITIONS
 from storage.codec import instant, marks, micros
 from storage.errors import Conflict, NotFound
-from storage.protocol import EVERY_PARTITION
+from storage.protocol import EVERY_PARTITION, Slots
 from storage.record import Attempt, OutboxItem, Priority
 from storage.rows.sending import ATTEMPT, ITEM, attempt_of, attempt_row, item_of, item_row
 from storage.rows.sql import insert, listed
@@ -60,18 +60,39 @@ class SqliteOutbox:
         partitions: Collection[int] = EVERY_PARTITION,
         lowest: Priority = Priority.BULK,
     ) -> list[OutboxItem]:
+        paused_too = f"+o.priority <= ? AND o.channel NOT IN ({marks(list(paused))})"
+        return self._begin(self._due(now, paused_too, (lowest, *paused), partitions, limit), now)
+
+    async def claim_each(
+        self, now: datetime, slots: Mapping[str, Slots], known: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
+    ) -> list[OutboxItem]:
+        due: list[OutboxItem] = []
+        others: tuple[str, ...] | None = tuple(known)
+        for channel, (whole, bulk) in slots.items():
+            which = f"(o.channel = ? OR o.channel NOT IN ({marks(others)}))" if others is not None else "o.channel = ?"
+            values = (channel, *(others or ()))
+            agents = self._due(now, f"+o.priority = 0 AND {which}", values, partitions, whole)
+            rest = min(whole - len(agents), bulk)
+            due += agents + (self._due(now, f"+o.priority > 0 AND {which}", values, partitions, rest) if rest else [])
+            others = None
+        return self._begin(due, now)
+
+    def _due(self, now: datetime, which: str, values: Sequence[str | int], partitions: Collection[int], limit: int) -> list[OutboxItem]:
         time = micros(now)
-        # The plus signs here and below keep SQLite from choosing an index that would walk through more than what is due.
-        due = self._all(
-            f"WHERE +o.next_at <= ? AND +o.expires_at > ? AND +o.priority <= ? AND {_not_paused(paused)} AND {_among(partitions)}"
+        # The plus signs keep SQLite from choosing an index that would walk through more than what is due.
+        return self._all(
+            f"WHERE +o.next_at <= ? AND +o.expires_at > ? AND {which} AND {_among(partitions)}"
             f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.priority, o.seq LIMIT ?",
-            (time, time, lowest, *paused, *_values(partitions), limit),
+            (time, time, *values, *_values(partitions), limit),
         )
+
+    def _begin(self, due: Sequence[OutboxItem], now: datetime) -> list[OutboxItem]:
+        """They are under way from now on, with an attempt each."""
         claimed = [replace(item, status=Status.SENDING, attempts=item.attempts + 1) for item in due]
         with self._sql.savepoint():
             for item in claimed:
                 self._sql.run("UPDATE outbox SET status = 'sending', attempts = ? WHERE message_id = ?", (item.attempts, item.message_id))
-                self._sql.run("INSERT INTO attempt VALUES (?, ?, ?, NULL, '', '', '')", (item.message_id, item.attempts, time))
+                self._sql.run("INSERT INTO attempt VALUES (?, ?, ?, NULL, '', '', '')", (item.message_id, item.attempts, micros(now)))
         return claimed
 
     async def update(self, item: OutboxItem) -> None:

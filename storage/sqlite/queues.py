@@ -1,8 +1,9 @@
 """Queues, their members, and why conversations went where they went."""
 
+from collections.abc import Collection
 from typing import Final
 
-from storage.codec import build
+from storage.codec import build, marks
 from storage.errors import Conflict
 from storage.record import AgentLoad, Decision, Queue
 from storage.rows.people import AGENT, DECISION, QUEUE, agent_of, decision_of, decision_row, queue_of, queue_row
@@ -46,6 +47,14 @@ class SqliteQueues:
             (queue_id,),
         )
         return [AgentLoad(agent=agent_of(row[:-1]), open_count=row[-1]) for row in rows]
+
+    async def around(self, queue_ids: Collection[str]) -> dict[str, list[AgentLoad]]:
+        near = self._sql.rows(
+            "SELECT DISTINCT other.queue_id FROM member JOIN member other ON other.agent_id = member.agent_id"
+            f" WHERE member.queue_id IN ({marks(list(queue_ids))})",
+            list(queue_ids),
+        )
+        return {queue_id: await self.members(queue_id) for queue_id in dict.fromkeys((*queue_ids, *(row[0] for row in near)))}
 
     async def of_agent(self, agent_id: str) -> frozenset[str]:
         return frozenset(row[0] for row in self._sql.rows("SELECT queue_id FROM member WHERE agent_id = ?", (agent_id,)))

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 from storage.codec import Row, marks
 from storage.dedup import dedup_hash, next_hash
 from storage.errors import StorageError, Superseded
-from storage.protocol import WHOLE
+from storage.protocol import WHOLE, Step
 from storage.record import Appended, Duplicate, Entry, Recorded
 from storage.rows.sql import listed
 from storage.rows.stream import EVENT, QUARANTINED, event_row, recorded_of
@@ -155,6 +155,10 @@ class SqliteStream:
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         return read(self._sql, partition, after, limit)
 
+    async def read_each(self, after: Mapping[int, int], limit: int) -> list[Recorded]:
+        found = [event for partition, pos in after.items() for event in await self.read(partition, pos, limit)]
+        return sorted(found, key=lambda event: event.pos)[:limit]
+
     async def head(self, partition: int = WHOLE) -> int:
         if partition != WHOLE:
             row = self._sql.row("SELECT pos FROM head WHERE partition = ?", (partition,))
@@ -182,6 +186,10 @@ class SqliteStream:
             )
         if not changed:
             raise Superseded(f"the cursor of {consumer} in partition {partition} is no longer at {old}: another reader moved it")
+
+    async def advance_each(self, consumer: str, steps: Sequence[Step]) -> None:
+        for step in steps:
+            await self.advance(consumer, *step)
 
     async def guard(self, consumer: str, epochs: Mapping[int, int]) -> None:
         for partition, epoch in epochs.items():

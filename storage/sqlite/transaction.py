@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from storage.foreseen import Foreseen
 from storage.protocol import Transaction
 from storage.sqlite.agents import SqliteAgents
 from storage.sqlite.channel_log import SqliteChannelLog
@@ -16,6 +17,7 @@ from storage.sqlite.queues import SqliteQueues
 from storage.sqlite.requests import SqliteRequests
 from storage.sqlite.settings import SqliteSettings
 from storage.sqlite.stream import Heads, SqliteStream
+from storage.sqlite.tallies import SqliteTallies
 from storage.steps import refusal_to_wait
 
 T = TypeVar("T")
@@ -36,7 +38,11 @@ class SqliteTransaction:
         self.files = SqliteFiles(sql)
         self.requests = SqliteRequests(sql)
         self.settings = SqliteSettings(sql)
+        self.tallies = SqliteTallies(sql)
         self.channel_log = SqliteChannelLog(sql)
+
+    async def foresee(self, ahead: Foreseen) -> None:
+        """Nothing is far away here."""
 
 
 def run_at_once(work: Callable[[Transaction], Awaitable[T]], transaction: Transaction) -> T:

@@ -143,8 +143,8 @@ async def test_lists_of_conversations(store: Store) -> None:
     async def work(tx: Transaction) -> None:
         await _several(tx)
         some = tx.conversations
-        assert [each.number for each in await some.waiting("que_1", 10)] == [7, 3, 1]  # longest waiting first
-        assert [each.number for each in await some.waiting("que_1", 1)] == [7]
+        assert [each.number for each in await some.waiting(["que_1"], 10)] == [7, 3, 1]  # longest waiting first
+        assert [each.number for each in await some.waiting(["que_0", "que_1"], 1)] == [7]
         assert [each.number for each in await some.due(after(4), 10)] == [4]
         assert [each.number for each in await some.due(after(60), 10)] == [4, 6]
         assert [each.number for each in await some.by_thread("tg", "42")] == [1, 2, 3, 4, 6, 7]
@@ -306,6 +306,8 @@ async def test_parked_events_are_taken_out_once_in_order(store: Store) -> None:
         assert await tx.messages.unpark("tg", "p1") == []
         assert await tx.messages.unpark("sms", "p2") == []
         assert await tx.messages.any_parked()
+        assert await tx.messages.any_parked("tg")
+        assert not await tx.messages.any_parked("sms")
         assert await tx.messages.unpark("tg", "p2") == [b"other"]
         assert not await tx.messages.any_parked()
 

@@ -8,7 +8,7 @@ import pytest
 from connectors.content import Text
 from connectors.event import Status
 from storage.errors import Conflict, NotFound
-from storage.protocol import Store, Transaction
+from storage.protocol import Slots, Store, Transaction
 from storage.record import Attempt, OutboxItem, Priority
 from tests.support.rows import NOW, after, item
 
@@ -165,6 +165,38 @@ async def test_paused_channels_and_limits(store: Store) -> None:
     assert await _claim(store, paused=frozenset({"tg"}), limit=2) == ["msg_2", "msg_4"]
     assert await _claim(store, paused=frozenset({"tg", "sms"})) == []
     assert await _claim(store, limit=2) == ["msg_1", "msg_3"]
+
+
+async def test_a_claim_for_several_channels(store: Store) -> None:
+    """People's replies first; no channel gets another's slots; what is of no known channel comes with the first."""
+    bulk = {"priority": Priority.BULK}
+    kinds: list[dict[str, Any]] = [
+        {"channel": "tg", **bulk},  # 1
+        {"channel": "tg"},
+        {"channel": "tg"},
+        {"channel": "sms", **bulk},
+        {"channel": "sms", **bulk},  # 5
+        {"channel": "sms"},
+        {"channel": "gone"},
+        {"channel": "shut"},
+        {"channel": "sms", "next_at": after(60)},
+        {"channel": "sms", "partition": 7},  # 10
+    ]
+    await _put(store, *(item(number, conversation_id=f"cnv_{number}", **kind) for number, kind in enumerate(kinds, 1)))
+    known = frozenset({"tg", "sms", "shut"})
+
+    async def claim(**slots: tuple[int, int]) -> list[str]:
+        open_ = {channel: Slots(*numbers) for channel, numbers in slots.items()}
+        claimed = await store.transact(lambda tx: tx.outbox.claim_each(NOW, open_, known, range(7)))
+        assert all((one.status, one.attempts) == (Status.SENDING, 1) for one in claimed)
+        return sorted(one.message_id for one in claimed)
+
+    assert await claim(sms=(2, 1), tg=(1, 1)) == ["msg_2", "msg_6", "msg_7"]
+    assert await claim(tg=(3, 0), sms=(0, 0)) == ["msg_3"]
+    assert await claim(sms=(3, 1), tg=(5, 5)) == ["msg_1", "msg_4"]
+    assert await claim(sms=(3, 1), tg=(5, 5)) == ["msg_5"]
+    assert await claim(sms=(3, 1), tg=(5, 5)) == []
+    assert await claim() == []
 
 
 async def test_when_the_next_one_is_due(store: Store) -> None:

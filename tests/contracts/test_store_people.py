@@ -1,11 +1,13 @@
 """Queues, agents, credentials, files and idempotency keys."""
 
 import pytest
+from msgspec import structs
 
 from storage.access import Credential, SavedReply
 from storage.errors import Conflict, NotFound
+from storage.file import MediaJob, StoredFile, Verdict
 from storage.protocol import Store, Transaction
-from storage.record import AgentLoad, Candidate, Decision, MediaJob, Presence, Queue, Role, State, StoredFile
+from storage.record import AgentLoad, Candidate, Decision, Presence, Queue, Role, State
 from tests.support.rows import ADA, BEN, NOW, after, agent, conversation, customer
 
 
@@ -147,6 +149,7 @@ async def test_files(store: Store) -> None:
     file = StoredFile(
         id="med_1", sha256="ab", mime="image/png", name="a.png", size=2**40, created_at=NOW, conversation_id="cnv_1", uploader="agt_1"
     )
+    judged = structs.replace(file, id="med_9", verdict=Verdict.WITHHELD, finding="Eicar-Test-Signature")
 
     async def work(tx: Transaction) -> None:
         assert await tx.files.next_due() is None
@@ -162,6 +165,9 @@ async def test_files(store: Store) -> None:
         await tx.files.put(file)
         assert await tx.files.get("med_1") == file
         assert await tx.files.get("med_2") is None
+        await tx.files.put(structs.replace(judged, verdict=Verdict.WAITING, finding=""))
+        await tx.files.put(judged)
+        assert await tx.files.get("med_9") == judged
 
     await store.transact(work)
 

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
-from storage.errors import StorageError, Unavailable
+from connectors.identity import Identity
+from storage.errors import Conflict, StorageError, Unavailable
+from storage.foreseen import Foreseen, Shareable
 from storage.protocol import WHOLE, Store, Transaction
-from tests.support.rows import customer, entry
+from tests.support.rows import customer, entry, known
 
 
 async def test_all_or_nothing(store: Store) -> None:
@@ -34,6 +36,43 @@ async def test_a_failed_transaction_leaves_its_neighbours_alone(store: Store) ->
     for number, outcome in enumerate(outcomes):
         kept = await store.view(lambda tx, number=number: tx.customers.get(f"cus_{number}"))  # type: ignore[misc]
         assert (kept is None) == isinstance(outcome, LookupError) == (number % 3 == 0)
+
+
+@pytest.mark.parametrize("failing", [{"before"}, {"after"}, {"late"}, {"before", "after", "late"}], ids=lambda one: "-".join(sorted(one)))
+async def test_those_that_share_what_they_ask_do_not_harm_each_other(store: Store, failing: set[str]) -> None:
+    """Every fifth fails before it has written anything, every third after it, every seventh when it is written with the others."""
+    when = {
+        number: next((name for name, each in (("before", 5), ("after", 3), ("late", 7)) if number % each == 0), "") for number in range(40)
+    }
+
+    async def work(tx: Transaction, number: int) -> tuple[int, int]:
+        fails = when[number] if when[number] in failing else ""
+        if fails == "before":
+            raise LookupError(number)
+        await tx.customers.put(customer(f"cus_{number}"))
+        (outcome,) = await tx.stream.append([entry(type=f"event.{number}", partition=number % 4)])
+        if fails == "after":
+            raise LookupError(number)
+        if fails == "late":
+            await tx.customers.put_identity(known(customer_id="nobody"))
+        assert outcome.pos == await tx.stream.head() == await tx.stream.head(number % 4)
+        return await tx.conversations.next_number(), outcome.pos
+
+    def shareable(number: int) -> Shareable[tuple[int, int]]:
+        pair = ("tg", Identity("tel", "", str(number)))
+        return Shareable(lambda tx: work(tx, number), Foreseen(pairs={pair}, provider_ids={("tg", str(number))}, messages={str(number)}))
+
+    outcomes = await asyncio.gather(*(store.transact(shareable(number)) for number in range(40)), return_exceptions=True)
+    kept = [number for number in range(40) if when[number] not in failing]
+    for number, outcome in enumerate(outcomes):
+        found = await store.view(lambda tx, number=number: tx.customers.get(f"cus_{number}"))  # type: ignore[misc]
+        assert (found is not None) == isinstance(outcome, tuple) == (number in kept), (number, outcome)
+        if number not in kept:
+            assert isinstance(outcome, Conflict if when[number] == "late" else LookupError)
+    events = {event.entry.type: event.pos for event in await store.read(WHOLE, 0, 99)}
+    given = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+    assert {f"event.{number}": pos for number, (_, pos) in zip(kept, given, strict=True)} == events
+    assert sorted(events.values()) == sorted(number for number, _ in given) == list(range(1, len(kept) + 1))
 
 
 async def test_work_must_not_wait_for_anything_else(store: Store) -> None:

@@ -15,7 +15,7 @@ from storage.postgres.schema import MIGRATIONS
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database, own_server, run_sql
 from tests.support.rows import entry
 
-SECRET = "s3cret-p@ss/word"
+SECRET = "canary-database-p@ss/word"
 
 
 @pytest.fixture
