@@ -58,6 +58,7 @@ class Body(Struct, frozen=True, kw_only=True):
     files: tuple[File, ...] = ()
     encrypted: bool = False
     remote: int = 0
+    pictures: tuple[str, ...] = ()
 
 
 class _Found:
@@ -100,6 +101,7 @@ def read_body(mail: Part) -> Body:
         files=tuple(files[:MAX_FILES]),
         encrypted=found.encrypted,
         remote=clean.remote,
+        pictures=clean.pictures,
     )
 
 
@@ -109,7 +111,7 @@ def as_parts(body: Body, key: str) -> tuple[AnyPart, ...]:
     if body.text:
         parts.append(Text(text=body.text, fold=body.fold))
     if body.html:
-        parts.append(Html(html=body.html))
+        parts.append(Html(html=body.html, remote=body.pictures))
     parts += (Media(kind=_kind(file), ref=f"raw:{key}#{file.path}", mime=file.mime, name=file.name, size=file.size) for file in body.files)
     if body.encrypted and not body.text:
         parts.append(Unsupported(kind="encrypted"))

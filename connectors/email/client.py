@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from connectors.email.mime import parse_mime
 from connectors.email.oauth import Tokens
 from connectors.email.outbound import PHASE, Mail
 from connectors.email.probe import probe_mailbox, probe_smtp
+from connectors.email.sent import look
 from connectors.email.settings import Mailbox, OAuth, Settings, receiver_secret
 from connectors.email.smtp import SmtpPool
 from connectors.email.writer import write_mail
@@ -160,3 +162,26 @@ class EmailClient:
             timing=self._timing,
             report=self._context.report,
         )
+
+
+class FilingClient(EmailClient):
+    """Also a SendFinder: with a mailbox there is a folder for sent mail."""
+
+    async def find_sent(self, call: Call, since: datetime) -> Sequence[str] | None:
+        """The mail's own id, which was fixed before it was sent, as often as the folders for sent mail have it."""
+        settings = self._settings
+        mail_id = dict(msgspec.convert(call.json, Mail).headers).get("Message-ID", "").strip("<>")
+        looks = [look(one, self._tokens_of(one.oauth), settings, mail_id, since) for one in settings.mailboxes]
+        answers = await asyncio.gather(*looks, return_exceptions=True)
+        for answer in answers:
+            if answer and not isinstance(answer, BaseException):
+                return answer
+        if problems := [one for one in answers if isinstance(one, BaseException)]:
+            log.warning("email.sent_not_searched", channel=self._context.channel, problem=str(problems[0]))
+            return None
+        return [] if [] in answers else None
+
+
+def open_client(settings: Settings, context: ClientContext) -> EmailClient:
+    """The client that these settings make possible."""
+    return FilingClient(settings, context) if settings.mailboxes else EmailClient(settings, context)

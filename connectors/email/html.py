@@ -14,6 +14,11 @@ from msgspec import Struct
 #: Characters of HTML that are read, and that are kept.
 MAX_HTML: Final = 1_000_000
 MAX_KEPT: Final = 262_144
+#: Pictures from afar that can be asked for, and characters of the address of one.
+MAX_PICTURES: Final = 50
+_ADDRESS_CHARS: Final = 2000
+#: Begins the name of one, in the place of its address; a mail that writes this itself is not believed.
+REMOTE: Final = "remote"
 #: Elements open at once; nobody nests tables deeper, except to hurt.
 _MAX_OPEN: Final = 500
 
@@ -155,6 +160,8 @@ class CleanHtml(Struct, frozen=True):
     text: str
     #: Pictures and the like that would have been loaded from afar.
     remote: int = 0
+    #: Addresses of those pictures that can be asked for; ``<img src="remote:0">`` stands for the first.
+    pictures: tuple[str, ...] = ()
     #: Content-IDs of the mail's own pictures that it shows.
     shown: frozenset[str] = frozenset()
     #: Characters of ``text`` before the first quote that the program marked; 0: none, or nothing before it.
@@ -187,15 +194,15 @@ def clean_html(source: str) -> CleanHtml:
     # What is cut may end within an element: the second pass closes it.
     html = cleaned.replace(QUOTE_MARK, "")
     if len(html) > MAX_KEPT:
-        html = nh3.clean(
-            html[:MAX_KEPT], tags=set(_TAGS), attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()}, url_schemes=_SCHEMES
-        )
-    return CleanHtml(html, text.replace(QUOTE_MARK, "").strip(), remote, frozenset(watch.shown), fold)
+        allowed = {tag: set(names) for tag, names in _ATTRIBUTES.items()}
+        html = nh3.clean(html[:MAX_KEPT], tags=set(_TAGS), attributes=allowed, url_schemes=_SCHEMES | {REMOTE})
+    return CleanHtml(html, text.replace(QUOTE_MARK, "").strip(), remote, tuple(watch.pictures), frozenset(watch.shown), fold)
 
 
 class _Watch:
     def __init__(self) -> None:
         self.remote = 0
+        self.pictures: list[str] = []
         self.shown: set[str] = set()
 
     def attribute(self, tag: str, name: str, value: str) -> str | None:
@@ -206,10 +213,22 @@ class _Watch:
                 return value
             if re.match(r"\s*(?:https?:|//)", value, re.IGNORECASE):
                 self.remote += 1
+                return self._place(value)
             return None
         if tag == "a" and name == "href" and not re.match(r"(?:https?|mailto|tel):", value, re.IGNORECASE):
             return None
         return None if tag == "blockquote" and name == "cite" and not value.startswith("http") else value
+
+    def _place(self, value: str) -> str | None:
+        """What stands for a picture from afar: no address of any kind."""
+        address = value.strip()
+        address = f"https:{address}" if address.startswith("//") else address
+        if address in self.pictures:
+            return f"{REMOTE}:{self.pictures.index(address)}"
+        if len(self.pictures) == MAX_PICTURES or len(address) > _ADDRESS_CHARS or not address.isprintable():
+            return None
+        self.pictures.append(address)
+        return f"{REMOTE}:{len(self.pictures) - 1}"
 
 
 def _shallow(source: str) -> str:

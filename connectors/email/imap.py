@@ -7,9 +7,12 @@ a new UIDVALIDITY or lost marks cost a second look, and never a mail.
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError as FutureCancelled
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +38,10 @@ KEYWORD: Final = b"$Sportello"
 IDLE_SECONDS: Final = 9 * 60.0
 #: UIDs of one FETCH for sizes.
 _PAGE: Final = 200
+#: A line that held so long and is lost then is no failure yet: servers and routers end what is idle for long.
+STEADY_SECONDS: Final = 60.0
+#: RFC 5530, and what Google says: refused for now, whatever the credentials are.
+_BUSY: Final = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA)\]|simultaneous connections", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,11 @@ class FolderReader:
         self._log = log.bind(channel=reading.channel, host=mailbox.host, folder=folder)
         self._thread = threading.Thread(target=self._run, name=f"imap {reading.channel} {folder}", daemon=True)
         self._seen: tuple[int, set[int]] = (0, set())
+        #: When this session began to listen; lines lost one soon after the other.
+        self._steady_from = 0.0
+        self._losses = 0
+        #: What was told last: is all well?
+        self._told: bool | None = None
         self.state = FolderState()
 
     def start(self) -> None:
@@ -120,7 +132,7 @@ class FolderReader:
     def _run(self) -> None:
         wait = self._timing.first_wait
         while not self._stopping.is_set():
-            taken = self.state.taken
+            taken, held = self.state.taken, False
             try:
                 self._session()
             except (ConnectionAbortedError, FutureCancelled):
@@ -133,23 +145,35 @@ class FolderReader:
             except Exception as error:  # noqa: BLE001  a thread that ends would be a mailbox that nobody reads
                 self._failed(error)
             finally:
+                held = self._held()
                 self.state.connected = False
                 self.state.listening.clear()
                 self._client = None
-            if self.state.taken > taken:
+            if held or self.state.taken > taken:
                 wait = self._timing.first_wait
             # Jitter, so that many mailboxes do not come back in step.
             self._stopping.wait(wait * self._random.uniform(0.5, 1.0))
             wait = min(wait * 2, self._timing.last_wait)
 
+    def _held(self) -> bool:
+        """Has this session listened for so long that its end says nothing about the next?"""
+        return self.state.listening.is_set() and time.monotonic() - self._steady_from >= STEADY_SECONDS
+
     def _failed(self, error: BaseException) -> None:
-        if not self._stopping.is_set():
-            self.state.problem = describe(error)
-            self._log.warning("email.imap_failed", problem=self.state.problem)
-            self._tell(ok=False, detail=f"{self._folder}: {self.state.problem}")
+        if self._stopping.is_set():
+            return
+        self.state.problem = describe(error)
+        if self.state.listening.is_set():
+            self._losses = 1 if self._held() else self._losses + 1
+            if self._losses == 1:
+                # The next connection tells whether it was more than the end of an old one.
+                self._log.info("email.imap_line_lost", problem=self.state.problem)
+                return
+        self._log.warning("email.imap_failed", problem=self.state.problem)
+        self._tell(ok=False, detail=f"{self._folder}: {self.state.problem}")
 
     def _refused(self, error: BaseException, wait: float) -> float:
-        if isinstance(error, NoToken) and not error.refused:
+        if (isinstance(error, NoToken) and not error.refused) or is_busy(error):
             self._failed(error)
             return wait
         self.state.problem = "login refused"
@@ -160,30 +184,37 @@ class FolderReader:
         return self._timing.last_wait
 
     def _tell(self, *, ok: bool, code: str = "", detail: str = "") -> None:
+        self._told = ok
         self._loop.call_soon_threadsafe(partial(self._report, "receiver", ok=ok, code=code, detail=detail))
 
     def _session(self) -> None:
         token = self._await(self._tokens.get()) if self._tokens is not None else ""
-        with contextlib.closing(_Closing(connect(self._mailbox, token, self._timing))) as closing:
-            client = self._client = closing.client
+        with contextlib.closing(_Closing(connect(self._mailbox, token, self._timing, self._opened))) as closing:
+            client = closing.client
             if self._stopping.is_set():
                 return
             selected = client.select_folder(self._folder)
             mark = self._mark(selected)
             self.state.connected = True
-            if self.state.problem:
+            if not self._told:
                 self._tell(ok=True)
             self.state.problem = ""
             self._forget_unless(int(selected.get(b"UIDVALIDITY", 0)))
             pushes = self.state.pushes = bool(client.has_capability("IDLE"))
             while not self._stopping.is_set():
                 self._take_new(client, mark)
-                self.state.listening.set()
+                if not self.state.listening.is_set():
+                    self._steady_from = time.monotonic()
+                    self.state.listening.set()
                 if pushes:
                     self._idle(client)
                 else:
                     self._stopping.wait(self._mailbox.poll_seconds)
                     client.noop()
+
+    def _opened(self, client: IMAPClient) -> None:
+        """From here on :meth:`stop` can cut the line, also in the middle of a login that has no answer."""
+        self._client = client
 
     def _mark(self, selected: dict[bytes, Any]) -> str:
         permitted = selected.get(b"PERMANENTFLAGS", ())
@@ -290,8 +321,8 @@ class _Closing:
             self.client.shutdown()
 
 
-def connect(mailbox: Mailbox, token: str, timing: ImapTiming) -> IMAPClient:
-    """A connection that is logged in. Raises ``LoginError``, ``IMAPClientError``, ``OSError``."""
+def connect(mailbox: Mailbox, token: str, timing: ImapTiming, opened: Callable[[IMAPClient], None] | None = None) -> IMAPClient:
+    """A connection that is logged in; ``opened`` gets it before it logs in. Raises ``LoginError``, ``IMAPClientError``, ``OSError``."""
     context = ssl.create_default_context(cafile=mailbox.ca_file or None) if mailbox.security != "none" else None
     client = IMAPClient(
         mailbox.host,
@@ -301,6 +332,8 @@ def connect(mailbox: Mailbox, token: str, timing: ImapTiming) -> IMAPClient:
         timeout=SocketTimeout(timing.connect, timing.read),
     )
     try:
+        if opened is not None:
+            opened(client)
         if mailbox.security == "starttls":
             client.starttls(context)
         if token:
@@ -313,6 +346,11 @@ def connect(mailbox: Mailbox, token: str, timing: ImapTiming) -> IMAPClient:
     return client
 
 
+def is_busy(error: BaseException) -> bool:
+    """Was a login refused for now only, whatever the credentials are?"""
+    return isinstance(error, LoginError) and _BUSY.search(str(error)) is not None
+
+
 def describe(error: BaseException) -> str:
     """What happened, without what was sent: the library's words may quote the login."""
     if isinstance(error, TimeoutError):
@@ -322,7 +360,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, LoginError):
-        return "login refused"
+        return "the server is busy" if is_busy(error) else "login refused"
     return type(error).__name__
 
 

@@ -80,6 +80,7 @@ def render(message: Outbound, settings: Settings) -> Sequence[Call]:
         *([("References", _ids(references))] if _ids(references) else []),
         *([("Reply-To", back)] if (back := reply_address(message.id, thread.address, settings)) else []),
         *([("Auto-Submitted", "auto-replied" if answered else "auto-generated")] if message.automatic else []),
+        *_list_headers(message, copied=any(copies.values())),
     ]
     for name, value in headers:
         if _BREAKS.search(value):
@@ -92,6 +93,13 @@ def render(message: Outbound, settings: Settings) -> Sequence[Call]:
     )
     uploads = tuple(_upload(part, index) for index, part in enumerate(parts) if isinstance(part, Media))
     return [Call(method="MAIL", url=thread.address, json=msgspec.to_builtins(mail), uploads=uploads, bucket=domain_of(thread.address))]
+
+
+def _list_headers(message: Outbound, *, copied: bool) -> list[tuple[str, str]]:
+    """RFC 8058: only by https; and of a mail to several the link of one would be in the hands of all."""
+    if copied or not message.unsubscribe.startswith("https://"):
+        return []
+    return [("List-Unsubscribe", f"<{message.unsubscribe}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
 
 
 def _copies(envelope: Envelope, settings: Settings, addressee: str) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import contextlib
 from imapclient.exceptions import IMAPClientError, LoginError
 
 from connectors.abilities import Component, Finding
-from connectors.email.imap import KEYWORD, LOGIN_REMEDY, ImapTiming, connect, describe
+from connectors.email.imap import KEYWORD, LOGIN_REMEDY, ImapTiming, connect, describe, is_busy
 from connectors.email.oauth import NoToken, Tokens
 from connectors.email.outbound import PHASE
 from connectors.email.settings import Mailbox, Submission
@@ -23,7 +23,10 @@ async def probe_mailbox(mailbox: Mailbox, tokens: Tokens | None, timing: ImapTim
         return await asyncio.to_thread(_look, mailbox, token, timing)
     except NoToken as error:
         return [Finding(component=Component.AUTH, ok=False, detail=f"{mailbox.host}: {error}", remedy=_OAUTH_REMEDY)]
-    except LoginError:
+    except LoginError as error:
+        if is_busy(error):
+            remedy = "Look again later; if it stays so, fewer programs may be connected to this mailbox."
+            return [Finding(component=Component.INBOUND, ok=False, detail=f"{mailbox.host}: {describe(error)}", remedy=remedy)]
         return [Finding(component=Component.AUTH, ok=False, detail=f"{mailbox.host}: login refused", remedy=LOGIN_REMEDY)]
     except (IMAPClientError, OSError, ValueError) as error:
         remedy = "Check host, port and security: 993 goes with tls, 143 with starttls."
@@ -39,6 +42,10 @@ def _look(mailbox: Mailbox, token: str, timing: ImapTiming) -> list[Finding]:
         if mailbox.move_to and not client.folder_exists(mailbox.move_to):
             detail = f"there is no folder {mailbox.move_to!r}"
             found.append(Finding(component=Component.INBOUND, ok=False, detail=detail, remedy="Create it, or set move_to."))
+        if mailbox.sent_folder and not client.folder_exists(mailbox.sent_folder):
+            remedy = "Set sent_folder as the server lists it, or leave it out: then it is found by its mark."
+            detail = f"there is no folder {mailbox.sent_folder!r}"
+            found.append(Finding(component=Component.OUTBOUND, ok=False, detail=detail, remedy=remedy))
         return found
     finally:
         with contextlib.suppress(IMAPClientError, OSError):

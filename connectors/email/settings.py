@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 
 from config import Secret
+from connectors.capabilities import Flood
 from connectors.email.address import normalised
 from connectors.signature import sign
 
@@ -68,6 +69,10 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     move_to: Annotated[str, Meta(title="Move to", description="The folder for mark = move")] = ""
     #: PEM file of the authority that signed the server's certificate; empty: the system's.
     ca_file: Annotated[str, Meta(title="Authority's file", description="For a server with a certificate of your own")] = ""
+    #: Searched for a mail whose sending had no answer; empty: the folder that the server marks as the one for sent mail.
+    sent_folder: Annotated[str, Meta(title="Sent folder", description="Where the server files what goes out; found by itself if empty")] = (
+        ""
+    )
     #: Seconds between looks where the server cannot push.
     poll_seconds: Annotated[float, Meta(title="Poll", description="Seconds between looks at a server without IDLE", gt=0)] = 30.0
 
@@ -78,6 +83,8 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("move_to is for mark = move, and needed there")
         if self.move_to in self.folders:
             raise ValueError("move_to must not be one of the folders")
+        if self.sent_folder in self.folders:
+            raise ValueError("sent_folder must not be one of the folders")
 
 
 class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +161,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "dmarc"
     #: Senders of the shop's own contact forms; there the customer stands in Reply-To.
     forms_from: Annotated[tuple[str, ...], Meta(title="Contact forms", description="Senders of forms, for example forms@shop.example")] = ()
+    #: One sender's mails beyond this are kept and ask for no work: nothing is reopened, queued or unread. By the hour; 0: no limit.
+    sender_per_hour: Annotated[int, Meta(title="Mails of one sender", description="Within an hour; further ones are only kept", ge=0)] = 60
+    #: The same for a sender whom nothing proves. A shop without ``authserv_ids`` has no others.
+    unverified_per_hour: Annotated[
+        int, Meta(title="Mails of one unverified sender", description="Within an hour; further ones are only kept", ge=0)
+    ] = 30
+    #: Conversations that unverified senders of one domain may begin or take up again: names before the @ are free.
+    domain_per_hour: Annotated[
+        int, Meta(title="Unverified senders of one domain", description="Conversations within an hour; further ones wait for nobody", ge=0)
+    ] = 300
     max_bytes: Annotated[int, Meta(title="Largest mail", description="Bytes; of larger ones only the text is taken", ge=65536)] = MAX_MAIL
 
     def __post_init__(self) -> None:
@@ -189,6 +206,11 @@ def own_addresses(settings: Settings) -> frozenset[str]:
 def account(settings: Settings) -> str:
     """As in ``Event.account``."""
     return normalised(settings.address)
+
+
+def flood(settings: Settings) -> Flood:
+    """How many mails are work."""
+    return Flood(sender=settings.sender_per_hour, unproved=settings.unverified_per_hour, domain=settings.domain_per_hour)
 
 
 def own_domain(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from imapclient import IMAPClient
 
-PASSWORD = "password-of-the-mailbox"
+PASSWORD = "canary-mailbox-0123456789"
 _PACKAGES = (
     "dovecot-imapd",
     "dovecot-core",

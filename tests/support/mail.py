@@ -25,9 +25,9 @@ from tests.support.dovecot import PASSWORD, Dovecot
 from tests.support.settings import settings_of
 
 ADDRESS = "support@shop.example"
-SECRET = "secret-of-the-support-address-0123456789"
-WEBHOOK_SECRET = "secret-of-the-mail-webhook-0123456789"
-SMTP_PASSWORD = "password-of-the-smtp-server"
+SECRET = "canary-support-address-0123456789"
+WEBHOOK_SECRET = "canary-mail-webhook-0123456789"
+SMTP_PASSWORD = "canary-smtp-server-0123456789"
 AUTHSERV = "mx.shop.example"
 SOON = 15.0
 QUICK = ImapTiming(idle=5.0, connect=5.0, read=10.0, first_wait=0.05, last_wait=0.4)
@@ -168,7 +168,7 @@ class Post:
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802, ARG002
         said = base64.b64decode(args[1]).decode()
         self.logins.append(said)
-        return AuthResult(success="auth=Bearer good-token" in said, handled=False)
+        return AuthResult(success="auth=Bearer canary-good-token" in said, handled=False)
 
     async def mail(self, count: int = 1) -> bytes:
         """The newest mail, when there are so many."""

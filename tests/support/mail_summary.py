@@ -31,7 +31,7 @@ def summary(raw: bytes) -> dict[str, Any]:
             case Text():
                 found |= {"text": part.text, **({"fold": part.fold} if part.fold else {})}
             case Html():
-                found["html"] = part.html
+                found |= {"html": part.html, **({"remote": list(part.remote)} if part.remote else {})}
             case Media():
                 fetched = extract(parse_mime(raw), part.ref.rpartition("#")[2], 1_000_000)
                 assert len(fetched.data) == part.size

@@ -6,14 +6,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from connectors.email.body import extract, read_body
 from connectors.email.mime import Part, parse_mime
+from connectors.email.simulator.mailbox import MAX_BYTES, SENT
 from connectors.email.simulator.world import People, World
 from connectors.email.thread import mail_ids
 from connectors.email.words import decode_words
 from connectors.errors import BadPayload
 from connectors.simulator import Faults, Line
-
-#: What servers take of one mail.
-MAX_BYTES = 25 * 1024 * 1024
 
 
 class Sink:
@@ -56,6 +54,7 @@ class Sink:
         except BadPayload as error:
             return f"554 5.6.0 {error}"
         self._world.envelopes.append((envelope.mail_from or "", tuple(envelope.rcpt_tos)))
+        self._file(raw)
         for address in envelope.rcpt_tos:
             self._put(mail, address)
         if fault is not None and fault.kind == "later":
@@ -63,6 +62,11 @@ class Sink:
         if fault is not None and fault.kind in {"reset_after", "garbage"}:
             _cut(server)
         return "250 2.0.0 queued"
+
+    def _file(self, raw: bytes) -> None:
+        """As the large providers do: what goes out by SMTP lies in the folder for sent mail."""
+        if self._world.files_sent and (folder := self._world.box.folder(SENT)) is not None:
+            self._world.box.add(folder, raw, ["\\Seen"])
 
     def _put(self, mail: Part, address: str) -> None:
         person, phone = self._world.phone.people[address], self._world.phone

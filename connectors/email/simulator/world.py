@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 from typing import Any
 
 from connectors.email.inbound import SECRET_HEADER
+from connectors.email.simulator.mailbox import INBOX, Mailbox
 from connectors.simulator import Delivery, Line, Person, Phone, Webhooks
 from connectors.simulator.control import Refused
 
@@ -17,17 +19,21 @@ from connectors.simulator.control import Refused
 class World:
     """One shop's address and everybody who writes to it."""
 
-    #: The shop's.
+    #: The shop's, and its mailbox.
     address: str
-    #: Where raw mails are posted, and what opens it.
+    box: Mailbox
+    #: Where raw mails are posted too, if not empty; and what opens it.
     webhook: str
     secret: str
     #: The name of the mail server that vouches for senders.
     authserv: str
     phone: Phone
     now: Callable[[], float]
-    #: Where the shop's answers are taken; 0 until it listens.
+    #: Where the shop's answers are taken, and its mailbox is; 0 until somebody listens.
     smtp_port: int = 0
+    imap_port: int = 0
+    #: Does the server for outgoing mail keep copies of it in the mailbox?
+    files_sent: bool = True
     host: str = "127.0.0.1"
     lines: int = 0
     #: Envelopes that were taken, as (sender, recipients).
@@ -77,10 +83,13 @@ class People:
             file = self._world.phone.files[id_]
             kind, _, subtype = file.mime.partition("/")
             mail.add_attachment(file.data, maintype=kind or "application", subtype=subtype or "octet-stream", filename=file.name or "file")
-        return mail.as_bytes()
+        return mail.as_bytes(policy=SMTP)
 
     def post(self, person: Person, raw: bytes) -> None:
-        """To the channel's webhook, in the person's order."""
+        """Into the shop's mailbox; and to the channel's webhook, in the person's order."""
+        self._world.box.add(self._world.box.folders[INBOX], raw)
+        if not self._world.webhook:
+            return
         headers = {SECRET_HEADER: self._world.secret, "Content-Type": "message/rfc822"}
         self._webhooks.post(Delivery(url=self._world.webhook, body=raw, headers=headers, lane=person.id))
 

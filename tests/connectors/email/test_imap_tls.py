@@ -23,16 +23,16 @@ class Authority:
     """Gives access tokens for refresh tokens, and says whose they are."""
 
     #: What is given, one after another; the last one for ever.
-    tokens: list[str] = field(default_factory=lambda: ["good-token"])
+    tokens: list[str] = field(default_factory=lambda: ["canary-good-token"])
     #: Whose they are.
-    owners: dict[str, str] = field(default_factory=lambda: {"good-token": USER, "good-token-2": USER})
+    owners: dict[str, str] = field(default_factory=lambda: {"canary-good-token": USER, "canary-good-token-2": USER})
     asked: list[str] = field(default_factory=list)
     introspected: list[str] = field(default_factory=list)
 
     async def give(self, request: web.Request) -> web.Response:
         form = await request.post()
         self.asked.append(str(form["refresh_token"]))
-        if form["refresh_token"] == "revoked-canary":
+        if form["refresh_token"] == "canary-revoked-0123":
             return web.json_response({"error": "invalid_grant"}, status=400)
         token = self.tokens.pop(0) if len(self.tokens) > 1 else self.tokens[0]
         return web.json_response({"access_token": token, "expires_in": 3600})
@@ -66,7 +66,7 @@ class House:
         port = {"tls": self.dovecot.tls_port, "starttls": self.dovecot.port, "none": self.dovecot.port}[security]
         return {**mailbox(self.dovecot, USER), "security": security, "port": port, "ca_file": self.ca_file, **more}
 
-    def by_token(self, refresh_token: str = "refresh-canary") -> dict[str, Any]:
+    def by_token(self, refresh_token: str = "canary-refresh-0123") -> dict[str, Any]:
         oauth = {"token_url": f"{self.base}/token", "client_id": "us", "refresh_token": refresh_token}
         return {name: value for name, value in self.box("tls", oauth=oauth).items() if name != "password"}
 
@@ -143,23 +143,23 @@ async def test_a_server_without_starttls_gets_no_password() -> None:
 async def test_login_by_token(house: House) -> None:
     await house.dovecot.append(USER, mail("by token"))
     assert b"by token" in await first(house.by_token())
-    assert house.authority.asked == ["refresh-canary"]
-    assert house.authority.introspected == ["good-token"]
+    assert house.authority.asked == ["canary-refresh-0123"]
+    assert house.authority.introspected == ["canary-good-token"]
     assert "method=XOAUTH2" in house.log()
 
 
 async def test_a_token_that_is_refused_is_asked_for_anew(house: House) -> None:
-    house.authority.tokens = ["stale-token", "good-token-2"]
+    house.authority.tokens = ["canary-stale-token", "canary-good-token-2"]
     await house.dovecot.append(USER, mail("by the second token"))
     assert b"second token" in await first(house.by_token())
-    assert house.authority.introspected == ["stale-token", "good-token-2"]
+    assert house.authority.introspected == ["canary-stale-token", "canary-good-token-2"]
     assert len(house.authority.asked) == 2
 
 
 async def test_a_refresh_token_that_was_taken_back_is_told(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    words, findings = await problem(house.by_token("revoked-canary"))
+    words, findings = await problem(house.by_token("canary-revoked-0123"))
     assert "invalid_grant" in words or "refused" in words
     (finding,) = [one for one in findings if one.component is Component.AUTH]
     assert "agree again" in finding.remedy
-    assert "revoked-canary" not in f"{caplog.text} {findings} {words}"
+    assert "canary-revoked-0123" not in f"{caplog.text} {findings} {words}"
     assert house.authority.introspected == []

@@ -1,6 +1,7 @@
 """What a mail is taken for: reports, loops, threads, trust; bad mails by the rows of the list of bad input; any bytes at all."""
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def test_a_receipt_is_read_and_one_without_reading_is_not() -> None:
 
 def test_b58_a_bounce_for_a_mail_that_we_never_sent_is_a_mail() -> None:
     fields = "X: y\r\n\r\nFinal-Recipient: rfc822; a@b\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-    for original in ("msg_0123456789abcdefghjkmnpqrs@shop.example", message_id(ID, "a@b", mail_settings(secret="x" * 32))):
+    for original in ("msg_0123456789abcdefghjkmnpqrs@shop.example", message_id(ID, "a@b", mail_settings(secret="canary-" + "x" * 32))):
         event = received(report("delivery-status", fields, original=original))
         assert event.automatic
 
@@ -349,6 +350,42 @@ def test_b52_html_that_does_something_does_nothing_here(row: str, html: str) -> 
     ):
         assert bad not in clean.html, clean.html
     assert clean.text.startswith("Hello")
+
+
+@pytest.mark.parametrize(
+    ("html", "shown", "pictures"),
+    [
+        ("<img src=https://a.example/1.png>", ["remote:0"], ["https://a.example/1.png"]),
+        ("<img src='//a.example/1.png'>", ["remote:0"], ["https://a.example/1.png"]),
+        (
+            "<img src=HTTP://a.example/1><img src=' https://a.example/2 '>",
+            ["remote:0", "remote:1"],
+            ["HTTP://a.example/1", "https://a.example/2"],
+        ),
+        ("<img src=https://a.example/1><img src=https://a.example/1>", ["remote:0", "remote:0"], ["https://a.example/1"]),
+        ("<img src=remote:0><img src=https://a.example/1>", ["remote:0"], ["https://a.example/1"]),
+        (
+            "<img src=remote:7><img src=/p.gif><img src=ftp://a.example/1><img src=data:image/png;base64,x><img src=file:///etc/passwd>",
+            [],
+            [],
+        ),
+        ("<img src='https://a.example/\x01'><img src='https://a.example/" + "x" * 2000 + "'>", [], []),
+        ("<img src=cid:one@x>", ["cid:one@x"], []),
+    ],
+)
+def test_b53_pictures_from_afar_are_only_named(html: str, shown: list[str], pictures: list[str]) -> None:
+    clean = clean_html(f"<p>Hello</p>{html}")
+    assert re.findall(r'src="([^"]*)"', clean.html) == shown
+    assert list(clean.pictures) == pictures
+
+
+def test_b53_a_mail_names_only_so_many_pictures() -> None:
+    many = "".join(f"<img src=https://a.example/{number}>" for number in range(200))
+    clean = clean_html(many)
+    assert (len(clean.pictures), clean.remote, clean.html.count("remote:")) == (50, 200, 50)
+    # What is cut keeps their names, too.
+    long = clean_html("<img src=https://a.example/1>" + "<p>x</p>" * 100_000)
+    assert 'src="remote:0"' in long.html
 
 
 def test_b50_utf_7_is_never_taken_for_html() -> None:

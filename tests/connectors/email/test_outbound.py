@@ -226,3 +226,39 @@ def test_silence_is_unknown_only_when_something_was_written() -> None:
     assert isinstance(sent, Sent)
     assert f"<{sent.provider_id}>" == dict(call.json["headers"])["Message-ID"]
     assert isinstance(read_reply(Call(method="MAIL", url="x"), Reply(status=250), settings), Failure)
+
+
+LINK = "https://chat.shop.example/unsubscribe/" + "A" * 80
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"unsubscribe": LINK}, (f"<{LINK}>", "List-Unsubscribe=One-Click")),
+        ({}, (None, None)),
+        ({"unsubscribe": LINK.replace("https", "http")}, (None, None)),
+        ({"unsubscribe": LINK, "parts": (Envelope(cc=("dan@example.org",)), Text(text="News"))}, (None, None)),
+        ({"unsubscribe": LINK, "parts": (Envelope(bcc=("dan@example.org",)), Text(text="News"))}, (None, None)),
+    ],
+    ids=["to many", "an answer", "not by https", "with a copy", "with a hidden copy"],
+)
+def test_only_what_goes_to_many_can_be_ended_by_one_click(more: dict[str, Any], expected: tuple[str | None, str | None]) -> None:
+    parts = more.pop("parts", ())
+    found = written(outbound(*parts, **more))
+    assert (found["List-Unsubscribe"], found["List-Unsubscribe-Post"]) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ada+shop+2@example.org", '"ada b"@example.org', '"a@b"@example.org', '"ada,b"@example.org', "ada.b@xn--bcher-kva.example"],
+)
+def test_an_answer_goes_back_to_any_address(address: str) -> None:
+    """Plus-addresses, quoted local parts and coded domains are the same after the way in and out; names beyond ASCII stand beside them."""
+    (event,) = events_of(mail(sender=f"Zażółć Łódź <{address}>"))
+    assert isinstance(event, MessageReceived)
+    assert (event.sender.identity.value, event.sender.name) == (address, "Zażółć Łódź")
+    call = call_of(outbound(to=event.thread, author="Świętosława"))
+    assert (call.url, call.json["recipients"]) == (address, (address,))
+    found = written(outbound(to=event.thread, author="Świętosława"))
+    assert found["To"] == address
+    assert found["From"].addresses[0].display_name == "Świętosława (Shop)"

@@ -169,27 +169,32 @@ async def test_a_server_that_dropped_starttls_gets_no_mail() -> None:
 
 async def test_oauth_refreshes_once_and_again_when_the_token_is_refused() -> None:
     asked: list[dict[str, str]] = []
-    tokens = ["stale-token", "good-token"]
+    tokens = ["canary-stale-token", "canary-good-token"]
 
     async def token(request: web.Request) -> web.Response:
         asked.append({name: str(value) for name, value in (await request.post()).items()})
-        if asked[-1]["refresh_token"].startswith("revoked"):
+        if asked[-1]["refresh_token"].startswith("canary-revoked"):
             return web.json_response({"error": "invalid_grant"}, status=400)
         return web.json_response({"access_token": tokens[min(len(asked), 2) - 1], "expires_in": 3600, "refresh_token": "second"})
 
     app = web.Application()
     app.router.add_post("/token", token)
     async with serving(app) as base, running_post(auth=True) as post:
-        oauth = {"token_url": f"{base}/token", "client_id": "us", "refresh_token": "first-canary", "client_secret": "hidden-canary"}
+        oauth = {
+            "token_url": f"{base}/token",
+            "client_id": "us",
+            "refresh_token": "canary-first-0123",
+            "client_secret": "canary-hidden-0123",
+        }
         settings = mail_settings(smtp=smtp_section(post, username="shop@example.org", oauth=oauth))
         async with mail_client(settings) as client:
             refused = await send(client, settings, answer())
             assert getattr(refused, "kind", None) is FailureKind.AUTH
             assert isinstance(await send(client, settings, answer()), Sent)
             assert isinstance(await send(client, settings, answer(id_="msg_b")), Sent)
-        assert [one["refresh_token"] for one in asked] == ["first-canary", "second"]
-        assert "user=shop@example.org\x01auth=Bearer good-token\x01\x01" in post.logins
-        settings = mail_settings(smtp=smtp_section(post, username="shop", oauth={**oauth, "refresh_token": "revoked-canary"}))
+        assert [one["refresh_token"] for one in asked] == ["canary-first-0123", "second"]
+        assert "user=shop@example.org\x01auth=Bearer canary-good-token\x01\x01" in post.logins
+        settings = mail_settings(smtp=smtp_section(post, username="shop", oauth={**oauth, "refresh_token": "canary-revoked-0123"}))
         async with mail_client(settings) as client:
             outcome = await send(client, settings, answer())
             assert getattr(outcome, "kind", None) is FailureKind.AUTH
