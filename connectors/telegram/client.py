@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 import structlog
-from telegram import Bot, InputFile
+from telegram import Bot, InputFile, InputMedia
 
 from connectors.abilities import FetchedMedia, Finding
 from connectors.contract import Call, ClientContext, Reply, Request
@@ -47,13 +47,14 @@ class PollTiming:
 
 
 class TelegramClient:
-    """Client, Receiver, MediaFetcher, Acknowledger, Provisioner and Prober of one bot."""
+    """Client, Receiver, MediaFetcher, Acknowledger, Linker, Provisioner and Prober of one bot."""
 
     def __init__(self, settings: Settings, context: ClientContext, timing: PollTiming = PollTiming()) -> None:
         self._settings = settings
         self._context = context
         self._timing = timing
         self._random = SystemRandom()
+        self._username = settings.bot_username
         base, token = settings.api_base.rstrip("/"), settings.token.reveal()
         self._files = f"{base}/file/bot{token}"
         hidden = {"setwebhook": {"secret_token": settings.secret_token.reveal()}}
@@ -65,6 +66,9 @@ class TelegramClient:
     async def send(self, call: Call) -> Reply:
         """Performs one call."""
         parameters = dict(call.json or {})
+        if "media" in parameters:
+            # The library takes an album in its own words only.
+            parameters["media"] = [InputMedia(one["type"], one["media"], one.get("caption")) for one in parameters["media"]]
         for upload in call.uploads:
             data = await stored_file(self._context, upload.stored)
             if isinstance(data, Reply):
@@ -175,6 +179,16 @@ class TelegramClient:
         reply = await self._ask("answerCallbackQuery", {"callback_query_id": query})
         if reply.status != 200:
             log.info("telegram.callback_not_answered", channel=self._context.channel, detail=_words(reply, self._settings))
+
+    async def start_link(self, word: str) -> str:
+        """As the app opens it: with the button Start, which says ``/start <word>`` (core.telegram.org/bots/features#deep-linking)."""
+        if not self._username:
+            reply = await self._ask("getMe")
+            found = _result(reply)
+            if not isinstance(found, dict) or not found.get("username"):
+                raise OSError(f"Telegram does not say what the bot is called: {_words(reply, self._settings)}")
+            self._username = str(found["username"])
+        return f"{self._settings.link_base.rstrip('/')}/{quote(self._username, safe='')}?start={word}"
 
     async def probe(self, webhook_url: str) -> Sequence[Finding]:
         """Is the token right, and do updates come to us? Raises OSError if Telegram cannot be asked now."""

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from connectors.capabilities import Album, MediaRule
 from connectors.content import Media, MediaKind
 from connectors.contract import Upload
 from connectors.errors import Inexpressible
@@ -19,6 +20,24 @@ _METHODS: Final[dict[MediaKind, tuple[str, str, frozenset[str]]]] = {
     MediaKind.STICKER: ("sendSticker", "sticker", frozenset({"image/webp", "application/x-tgsticker", "video/webm"})),
 }
 _DOCUMENT: Final = ("sendDocument", "document")
+
+#: Files of one album (core.telegram.org/bots/api#sendmediagroup, read 2026-11).
+ALBUM_FILES: Final = 10
+
+
+def _rules(*kinds: MediaKind) -> tuple[MediaRule, ...]:
+    most = {MediaKind.IMAGE: PHOTO_BYTES}
+    return tuple(MediaRule(kind=kind, mimes=tuple(sorted(_METHODS[kind][2])), max_bytes=most.get(kind, 0)) for kind in kinds)
+
+
+#: Photos and videos mix; "documents and audio files can be only grouped in an album with messages of the same type". What goes as
+#: a document is what none of the others takes. A request as a whole is refused (413) from 50 MiB on, whatever it is made of.
+ALBUMS: Final = (
+    Album(files=_rules(MediaKind.IMAGE, MediaKind.VIDEO), most=ALBUM_FILES, max_bytes=UPLOAD_BYTES),
+    Album(files=_rules(MediaKind.AUDIO), most=ALBUM_FILES, max_bytes=UPLOAD_BYTES),
+    Album(files=_rules(MediaKind.VOICE, MediaKind.STICKER), most=1),
+    Album(files=tuple(MediaRule(kind=kind) for kind in MediaKind), most=ALBUM_FILES, max_bytes=UPLOAD_BYTES),
+)
 
 
 def upload_of(media: Media, index: int) -> tuple[str, Upload]:

@@ -18,7 +18,7 @@ from connectors.content import AnyPart, Choices, ContactCard, Location, Media, T
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent, Upload
 from connectors.errors import FailureKind, Inexpressible
 from connectors.retry import MAX_DETAIL, default_failure, retry_after
-from connectors.telegram.media import UPLOAD_BYTES, upload_of
+from connectors.telegram.media import ALBUMS, UPLOAD_BYTES, upload_of
 from connectors.telegram.parts import DOWNLOAD_BYTES
 from connectors.telegram.settings import Settings
 from connectors.text import Unit
@@ -39,6 +39,7 @@ CAPABILITIES: Final = Capabilities(
         caption=CAPTION_LIMIT,
         unit=Unit.UTF16,
         choices=CHOICES_LIMIT,
+        albums=ALBUMS,
         upload_bytes=UPLOAD_BYTES,
         download_bytes=DOWNLOAD_BYTES,
         # "Exact limits are unspecified"; these two are the FAQ's.
@@ -75,6 +76,7 @@ def render(message: Outbound, settings: Settings) -> Sequence[Call]:  # noqa: AR
                 uploads=uploads,
                 part=index,
                 bucket=str(address["chat_id"]),
+                messages=max(len(uploads), 1),
             )
         )
     return calls
@@ -104,6 +106,8 @@ def _draft(parts: tuple[AnyPart, ...], index: int) -> _Draft:
             return _media(media, words, index)
         case (Media() as media,):
             return _media(media, "", index)
+        case (Media(), Media(), *_):
+            return _album(parts, index)
         case (Choices() as question,):
             return _choices(question, index)
         case (Location() as place,):
@@ -118,6 +122,20 @@ def _draft(parts: tuple[AnyPart, ...], index: int) -> _Draft:
 def _media(media: Media, caption: str, index: int) -> _Draft:
     method, upload = upload_of(media, index)
     return method, {"caption": caption} if caption else {}, (upload,)
+
+
+def _album(parts: tuple[AnyPart, ...], index: int) -> _Draft:
+    """The files, and the words below the first of them, which clients show below all."""
+    items: list[dict[str, Any]] = []
+    uploads = []
+    for number, media in enumerate(part for part in parts if isinstance(part, Media)):
+        _, upload = upload_of(media, index)
+        name = f"file{number}"
+        items.append({"type": upload.field, "media": f"attach://{name}"})
+        uploads.append(msgspec.structs.replace(upload, field=name))
+    if isinstance(parts[-1], Text):
+        items[0]["caption"] = parts[-1].text
+    return "sendMediaGroup", {"media": items}, tuple(uploads)
 
 
 def _choices(question: Choices, index: int) -> _Draft:
@@ -179,7 +197,8 @@ class _SentMessage(Struct, frozen=True):
 
 class _Answer(Struct, frozen=True):
     ok: bool
-    result: _SentMessage | None = None
+    #: Several for an album.
+    result: _SentMessage | tuple[_SentMessage, ...] | None = None
     error_code: int = 0
     description: str = ""
     parameters: _Parameters | None = None
@@ -195,11 +214,12 @@ def read_reply(call: Call, reply: Reply, settings: Settings) -> Outcome:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _without_body(reply, settings)
     if answer.ok:
-        if answer.result is None or answer.result.message_id < 1 or not 200 <= reply.status < 300:
+        sent = answer.result if isinstance(answer.result, tuple) else (answer.result,) if answer.result else ()
+        if not sent or any(one.message_id < 1 for one in sent) or not 200 <= reply.status < 300:
             return _unknown(reply, "the answer holds no message id")
         business = (call.json or {}).get("business_connection_id", "")
-        chat = f"{answer.result.chat.id}@{business}" if business else str(answer.result.chat.id)
-        return Sent(provider_id=f"{chat}:{answer.result.message_id}")
+        first, *others = [f"{one.chat.id}{'@' if business else ''}{business}:{one.message_id}" for one in sent]
+        return Sent(provider_id=first, also=tuple(others))
     status = reply.status if reply.status >= 400 else answer.error_code
     if status < 400:
         return _unknown(reply, answer.description)
@@ -243,6 +263,10 @@ def _kind(status: int, words: str) -> FailureKind:
             return FailureKind.THROTTLED
         case 403:
             return FailureKind.OPTED_OUT if any(said in words for said in _LEFT) else FailureKind.RECIPIENT
+        case 400 if any(said in words for said in _LEFT):
+            # Of an album Telegram says 400, and quotes what was wrong with the first file that it did not take. Else that is INVALID:
+            # the others may have arrived, and must not go twice.
+            return FailureKind.OPTED_OUT
         case 400 if any(said in words for said in _NOBODY):
             return FailureKind.RECIPIENT
         case _ if status >= 500:

@@ -36,8 +36,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     #: Where the Bot API is; a self-hosted server or a simulator has another address.
     api_base: Annotated[str, Meta(title="Bot API address", description="Of your own server or a simulator")] = "https://api.telegram.org"
-    #: Without ``@``; for links to the bot.
-    bot_username: Annotated[str, Meta(title="Bot's user name", description="Without @, for links", max_length=64)] = ""
+    #: Without ``@``; for links to the bot. Empty: Telegram is asked.
+    bot_username: Annotated[
+        str, Meta(title="Bot's user name", description="Without @, for links; empty: Telegram is asked", pattern="^[A-Za-z0-9_]{0,64}$")
+    ] = ""
+
+    #: Where links to the bot lead; a simulator has another address.
+    link_base: Annotated[str, Meta(title="Address of links to the bot", description="Of Telegram itself or a simulator")] = "https://t.me"
 
     def __post_init__(self) -> None:
         """Messages here must not quote a value: they are shown to people."""
@@ -48,9 +53,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name, secret in (("secret_token", self.secret_token), ("previous_secret_token", self.previous_secret_token)):
             if secret and not _SECRET_TOKEN.fullmatch(secret.reveal()):
                 raise ValueError(f"{name} must be 1 to 256 of A-Z a-z 0-9 _ -")
-        address = urlsplit(self.api_base)
-        if address.scheme not in {"http", "https"} or not address.hostname or address.username or address.query or address.fragment:
-            raise ValueError("api_base must be an http(s) address without user, query and fragment")
+        for name, base in (("api_base", self.api_base), ("link_base", self.link_base)):
+            address = urlsplit(base)
+            if address.scheme not in {"http", "https"} or not address.hostname or address.username or address.query or address.fragment:
+                raise ValueError(f"{name} must be an http(s) address without user, query and fragment")
 
 
 def bot_id(settings: Settings) -> str:

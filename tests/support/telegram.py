@@ -1,6 +1,7 @@
 """A simulated Telegram on a real port, and the bot's client beside it."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,14 +13,17 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from connectors.contract import ClientContext
-from connectors.telegram import Settings
+from connectors.content import AnyPart, Text
+from connectors.contract import ClientContext, Failure, Outbound, Outcome, Request
+from connectors.telegram import CONNECTOR, Settings
 from connectors.telegram.client import PollTiming, TelegramClient
 from connectors.telegram.simulator import create_simulator_app
 from tests.support.settings import settings_of
 
 TOKEN = "700000001:canary-TOKEN-9f3a"
 SECRET = "canary-SECRET-77"
+#: The smallest PNG.
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -107,3 +111,24 @@ async def telegram_bench(*, rate_limits: bool = False, ledger_path: Path | None 
     app = create_simulator_app(token=TOKEN, rate_limits=rate_limits, ledger_path=ledger_path)
     async with serving(app) as root, aiohttp.ClientSession() as session:
         yield Bench(root, Phone(session, root), session, app, {})
+
+
+async def deliver(bench: Bench, to: int | str, *parts: AnyPart, reply_to: str = "", client: TelegramClient | None = None) -> list[Outcome]:
+    """What came of each call of one message."""
+    settings = bench.settings()
+    client = client or bench.client(settings)
+    calls = CONNECTOR.render(Outbound(id="msg_1", to=str(to), parts=parts, reply_to=reply_to), settings)
+    return [CONNECTOR.read_reply(call, await client.send(call), settings) for call in calls]
+
+
+async def failure(bench: Bench, to: int | str) -> Failure:
+    """Why a word did not arrive."""
+    (outcome,) = await deliver(bench, to, Text(text="hello"))
+    assert isinstance(outcome, Failure)
+    return outcome
+
+
+async def take(updates: AsyncIterator[Request]) -> Request:
+    """The next one, within seconds."""
+    async with asyncio.timeout(10):
+        return await anext(updates)

@@ -13,6 +13,7 @@ from aiohttp import web
 from connectors.signature import same
 from connectors.telegram.simulator.call import ApiCall, read_call
 from connectors.telegram.simulator.control import Control
+from connectors.telegram.simulator.door import Door
 from connectors.telegram.simulator.faults import Fault, Faults
 from connectors.telegram.simulator.ledger import Ledger
 from connectors.telegram.simulator.limits import ApiError, RateLimits, too_many
@@ -52,6 +53,7 @@ def create_simulator_app(
     app.add_routes(
         [
             web.route("*", "/bot{token}/{method}", api.call),
+            web.get("/t.me/{bot}", Door(world).open),
             web.get("/file/bot{token}/{path:.+}", api.file),
             *Control(world, updates, faults).routes(),
         ]
@@ -99,6 +101,7 @@ class _Api:
         fault = self._faults.take(call.method)
         if fault is not None:
             await _before(fault, request)
+            call.refused_file = 2 if fault.kind == "file_refused" else 0
         result = await self._api.perform(call)
         if fault is not None and fault.kind == "reset_after":
             _cut(request)

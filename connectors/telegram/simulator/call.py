@@ -29,6 +29,8 @@ class ApiCall:
     method: str
     parameters: dict[str, Any]
     files: dict[str, Uploaded] = field(default_factory=dict)
+    #: Which of the files, from 1, Telegram refuses when it looks at them; 0: none.
+    refused_file: int = 0
 
     def integer(self, name: str, default: int = 0) -> int:
         """A number, which may have come as a string."""
@@ -81,9 +83,11 @@ async def read_call(request: web.Request, method: str) -> ApiCall:
 
 async def _add_part(call: ApiCall, part: BodyPartReader) -> None:
     data = bytearray()
+    # The bound is that of the request, however many files are in it.
+    room = FILE_BYTES - sum(len(file.data) for file in call.files.values())
     while chunk := await part.read_chunk(1 << 16):
         data += chunk
-        if len(data) > FILE_BYTES:
+        if len(data) > room:
             raise ApiError(413, "Request Entity Too Large")
     name = part.name or ""
     if part.filename is None:

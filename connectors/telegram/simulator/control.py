@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from connectors.telegram.simulator.call import Uploaded
 from connectors.telegram.simulator.faults import KINDS, Fault, Faults
 from connectors.telegram.simulator.limits import FILE_BYTES, TEXT
-from connectors.telegram.simulator.methods import file_content
 from connectors.telegram.simulator.state import Chat, Json, Kept, World, view
 from connectors.telegram.simulator.updates import Updates
+from connectors.telegram.simulator.upload import file_content
 
 #: Longest wait of ``GET events``, in seconds.
 EVENTS_WAIT: Final = 25.0

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: kind -> what happens. The first three are before the call has an effect, the others after.
+#: kind -> what happens. The first three are before the call has an effect, the next two after.
 KINDS: Final = {
     "retry_after": "429 with retry_after = seconds",
     "500": "500 with Telegram's error body",
     "hang": "no answer for `seconds`, then the connection is closed; nothing was done",
     "reset_after": "the call is carried out, and the connection is reset without an answer",
     "garbage": "the call is carried out, and the answer is 200 with HTML",
+    "file_refused": "the file is refused as no picture; of an album the second one, and the others arrive",
 }
 
 

@@ -12,6 +12,7 @@ TEXT: Final = 4096
 CAPTION: Final = 1024
 CALLBACK_DATA: Final = 64
 BUTTONS: Final = 100
+ALBUM_FILES: Final = 10
 PHOTO_BYTES: Final = 10_000_000
 FILE_BYTES: Final = 50_000_000
 DOWNLOAD_BYTES: Final = 20_000_000
@@ -77,12 +78,12 @@ class _Bucket:
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate, self._burst, self._tokens, self._when = rate, burst, burst, now
 
-    def take(self, now: float) -> int:
-        """0 if one may go now; else whole seconds to wait."""
+    def take(self, now: float, count: int) -> int:
+        """0 if ``count``, which go together, may go now; else whole seconds to wait. What they are too many is missing afterwards."""
         self._tokens = min(self._burst, self._tokens + (now - self._when) * self._rate)
         self._when = now
         if self._tokens >= 1:
-            self._tokens -= 1
+            self._tokens -= count
             return 0
         return max(1, math.ceil((1 - self._tokens) / self._rate))
 
@@ -97,8 +98,8 @@ class RateLimits:
         self._bot = _Bucket(30, 30, clock())
         self._chats: OrderedDict[int, _Bucket] = OrderedDict()
 
-    def check(self, chat_id: int) -> None:
-        """Counts one sending; raises 429 when it is one too many."""
+    def check(self, chat_id: int, count: int = 1) -> None:
+        """Counts one sending of so many messages; raises 429 when it is one too many."""
         if not self.enabled:
             return
         now = self._clock()
@@ -106,5 +107,5 @@ class RateLimits:
         self._chats.move_to_end(chat_id)
         if len(self._chats) > 10_000:
             self._chats.popitem(last=False)
-        if wait := bucket.take(now) or self._bot.take(now):
+        if wait := bucket.take(now, count) or self._bot.take(now, count):
             raise too_many(wait)

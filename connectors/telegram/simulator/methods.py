@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from types import MappingProxyType
 from typing import Any, Final
 
+from connectors.telegram.simulator.album import album_contents
 from connectors.telegram.simulator.call import ApiCall, Uploaded
 from connectors.telegram.simulator.limits import (
     DOWNLOAD_BYTES,
-    PHOTO_BYTES,
     ApiError,
     bad,
     check_caption,
@@ -17,20 +16,11 @@ from connectors.telegram.simulator.limits import (
 )
 from connectors.telegram.simulator.state import Chat, Json, World
 from connectors.telegram.simulator.updates import Updates, Webhook
+from connectors.telegram.simulator.upload import FILES, checked_content
 
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
-
-#: Method -> field of its file, and where Telegram would keep it.
-_FILES: Final = MappingProxyType(
-    {
-        "sendphoto": ("photo", "photos", ".jpg"),
-        "sendvideo": ("video", "videos", ".mp4"),
-        "sendaudio": ("audio", "music", ".mp3"),
-        "sendvoice": ("voice", "voice", ".oga"),
-        "senddocument": ("document", "documents", ""),
-        "sendsticker": ("sticker", "stickers", ".webp"),
-    }
-)
+#: What Telegram says of a picture that it cannot read.
+_REFUSED: Final = "IMAGE_PROCESS_FAILED"
 
 
 class BotApi:
@@ -52,7 +42,8 @@ class BotApi:
             "sendlocation": self._send,
             "sendvenue": self._send,
             "sendcontact": self._send,
-            **dict.fromkeys(_FILES, self._send),
+            "sendmediagroup": self._send_group,
+            **dict.fromkeys(FILES, self._send),
         }
 
     async def perform(self, call: ApiCall) -> Any:
@@ -154,6 +145,25 @@ class BotApi:
         if quoted := self._quoted(call, chat):
             content["reply_to_message"] = quoted
         self._world.limits.check(chat.id)
+        if call.refused_file:
+            raise bad(_REFUSED)
+        return self._added(call, chat, content, text)
+
+    async def _send_group(self, call: ApiCall) -> list[Json]:
+        chat = self._chat(call)
+        contents = album_contents(self._world, call)
+        quoted = self._quoted(call, chat)
+        shared: Json = {"reply_to_message": quoted} if quoted else {}
+        if len(contents) > 1:
+            shared["media_group_id"] = str(14_000_000_000_000_000 + self._world.next_number())
+        self._world.limits.check(chat.id, len(contents))
+        taken = [content for number, content in enumerate(contents, 1) if number != call.refused_file]
+        sent = [self._added(call, chat, content | shared, text) for content, text in taken]
+        if len(taken) < len(contents):
+            raise bad(f'failed to send message #{call.refused_file} with the error message "{_REFUSED}"')
+        return sent
+
+    def _added(self, call: ApiCall, chat: Chat, content: Json, text: str) -> Json:
         kept = self._world.add_message(chat, from_bot=True, content=content)
         self._world.ledger.add(chat_id=chat.id, method=call.method, text=text, message_id=kept.api["message_id"], at=self._world.now())
         return kept.api
@@ -205,7 +215,7 @@ class BotApi:
                 return self._file_content(call)
 
     def _file_content(self, call: ApiCall) -> tuple[Json, str]:
-        name, folder, suffix = _FILES[call.method]
+        name, folder, suffix = FILES[call.method]
         caption = check_caption(call.parameters.get("caption", ""))
         uploaded = call.files.get(name)
         if uploaded is None:
@@ -213,27 +223,8 @@ class BotApi:
             if known is None:
                 raise bad(f"there is no {name} in the request")
             uploaded = Uploaded("", known.mime, known.data)
-        if not uploaded.data:
-            raise bad("file must be non-empty")
-        if name == "photo" and len(uploaded.data) > PHOTO_BYTES:
-            raise bad("too big for a photo")
-        content = file_content(self._world, name, folder, suffix, uploaded)
+        content = checked_content(self._world, name, folder, suffix, uploaded)
         return content | ({"caption": caption} if caption else {}), caption
-
-
-def file_content(world: World, name: str, folder: str, suffix: str, uploaded: Uploaded) -> Json:
-    """A message's field ``name`` with a file that is kept from now on."""
-    own_suffix = suffix or ("." + uploaded.name.rpartition(".")[2] if "." in uploaded.name else "")
-    file = world.add_file(uploaded.data, uploaded.mime, folder, re.sub(r"[^A-Za-z0-9.]", "", own_suffix)[:12])
-    shown: Json = {"file_id": file.id, "file_unique_id": file.id[-8:], "file_size": len(file.data)}
-    match name:
-        case "photo":
-            small = {**shown, "width": 90, "height": 67}
-            return {"photo": [small, {**shown, "width": 1280, "height": 960}]}
-        case "sticker":
-            return {"sticker": {**shown, "width": 512, "height": 512, "is_animated": False, "is_video": False}}
-        case _:
-            return {name: shown | {"mime_type": uploaded.mime} | ({"file_name": uploaded.name} if uploaded.name else {})}
 
 
 def _point(call: ApiCall) -> Json:

@@ -29,7 +29,7 @@ from tests.support.settings import settings_of
 
 PAYLOADS = Path(__file__).parent / "payloads"
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json") if not path.stem.endswith(".expect"))
-SECRET = "s3cret_Token-1"
+SECRET = "canary-s3cret_Token-1"
 
 
 def make_settings(**changes: Any) -> Settings:

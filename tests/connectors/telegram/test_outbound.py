@@ -64,11 +64,12 @@ def test_g9_any_text_fits_or_is_refused(text: str) -> None:
 
 
 def test_g9_a_caption_travels_with_its_file() -> None:
-    """G9: 1024 UTF-16 units; longer, or with more parts, the text is a message of its own."""
+    """G9: 1024 UTF-16 units; longer, or with other parts, the text is a message of its own."""
     (call,) = calls(photo(), Text(text="😀" * 512))
     assert (call.url, call.json["caption"]) == ("sendPhoto", "😀" * 512)
     assert [call.url for call in calls(photo(), Text(text="😀" * 512 + "a"))] == ["sendPhoto", "sendMessage"]
-    assert [call.url for call in calls(photo(), photo(), Text(text="a"))] == ["sendPhoto", "sendPhoto", "sendMessage"]
+    place = Location(latitude=1, longitude=2)
+    assert [call.url for call in calls(photo(), place, Text(text="a"))] == ["sendPhoto", "sendLocation", "sendMessage"]
     assert [call.url for call in calls(Text(text="a"), photo())] == ["sendMessage", "sendPhoto"]
     sticker = Media(kind=MediaKind.STICKER, ref="med_1", mime="image/webp")
     assert [call.url for call in calls(sticker, Text(text="a"))] == ["sendSticker", "sendMessage"]
