@@ -37,6 +37,8 @@ class InstagramClient(MessagingClient):
             account=settings.account_id,
             id=settings.page_id or settings.account_id,
             name_field="username",
+            # …/documentation/business-messaging/instagram-messaging/features/user-profile (updated 2026-04).
+            person_fields=(("name",), ("username",)),
             fields=FIELDS,
         )
         super().__init__(settings, context, node, pause)

@@ -7,7 +7,7 @@ from connectors.capabilities import Capabilities, Limits, MediaRule, Window
 from connectors.content import MediaKind
 from connectors.contract import Call, Outbound, Outcome, Reply
 from connectors.instagram.settings import Settings
-from connectors.meta_messaging.outbound import HUMAN_AGENT, Style, read_answer, render_message
+from connectors.meta_messaging.outbound import HUMAN_AGENT, Style, able_with, read_answer, render_message
 from connectors.text import Unit
 
 #: Bytes (…/instagram-messaging/features/attachment-upload, read 2026-11).
@@ -52,6 +52,10 @@ CAPABILITIES: Final = Capabilities(
         Window(name=HUMAN_AGENT, seconds=7 * _DAY, sends=frozenset({"text", "media"}), human_only=True),
     ),
     public=True,
+    # As long as in the app; Graph names no limit for answers to comments. Words only
+    # (…/instagram-graph-api/reference/ig-comment/replies, read 2026-11).
+    public_limits=Limits(text=2200, unit=Unit.UTF16),
+    public_sends=frozenset({"text"}),
     edits=True,
     deletions=True,
     reactions=True,
@@ -60,13 +64,12 @@ CAPABILITIES: Final = Capabilities(
     redelivers=True,
 )
 
-STYLE: Final = Style(
-    private=CAPABILITIES,
-    # As in the app; Graph names no limit for answers to comments.
-    public=Capabilities(limits=Limits(text=2200, unit=Unit.UTF16), sends=frozenset({"text"}), receives=frozenset()),
-    answers="replies",
-    metadata=False,
-)
+STYLE: Final = Style(private=CAPABILITIES, answers="replies", metadata=False)
+
+
+def capabilities_for(settings: Settings) -> Capabilities:
+    """Answers after the first day need a permission of Meta's."""
+    return able_with(CAPABILITIES, settings)
 
 
 def render(message: Outbound, settings: Settings) -> Sequence[Call]:

@@ -5,7 +5,7 @@ from typing import Final
 from connectors.contract import Connector
 from connectors.messenger.client import MessengerClient
 from connectors.messenger.inbound import parse, verify
-from connectors.messenger.outbound import CAPABILITIES, read_reply, render
+from connectors.messenger.outbound import CAPABILITIES, capabilities_for, read_reply, render
 from connectors.messenger.settings import Settings
 from connectors.meta.webhook import handshake
 
@@ -19,6 +19,7 @@ CONNECTOR: Final = Connector(
     kind="messenger",
     settings=Settings,
     capabilities=CAPABILITIES,
+    capabilities_for=capabilities_for,
     verify=verify,
     parse=parse,
     render=render,

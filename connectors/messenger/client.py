@@ -29,7 +29,16 @@ class MessengerClient(MessagingClient):
 
     def __init__(self, settings: Settings, context: ClientContext, pause: float = PAUSE) -> None:
         page = settings.page_id
-        node = Node(platform="messenger", object="page", account=page, id=page, name_field="name", fields=FIELDS)
+        node = Node(
+            platform="messenger",
+            object="page",
+            account=page,
+            id=page,
+            name_field="name",
+            # …/documentation/business-messaging/messenger-platform/identity/user-profile (updated 2026-03).
+            person_fields=(("first_name", "last_name"), ("name",)),
+            fields=FIELDS,
+        )
         super().__init__(settings, context, node, pause)
 
     async def provision(self, webhook_url: str) -> str:

@@ -7,7 +7,7 @@ from connectors.capabilities import Capabilities, Limits, MediaRule, Window
 from connectors.content import MediaKind
 from connectors.contract import Call, Outbound, Outcome, Reply
 from connectors.messenger.settings import Settings
-from connectors.meta_messaging.outbound import HUMAN_AGENT, Style, read_answer, render_message
+from connectors.meta_messaging.outbound import HUMAN_AGENT, Style, able_with, read_answer, render_message
 from connectors.text import Unit
 
 #: Bytes of a file of any kind (…/messenger-platform/send-messages/saving-assets, updated 2026-04, read 2026-11). That images may have
@@ -16,6 +16,18 @@ FILE_BYTES: Final = 25_000_000
 _DAY: Final = 86_400
 #: Everything but templates, which we do not use here.
 _SENDS: Final = frozenset({"text", "media", "choices"})
+
+#: A comment's length as the page's own composer has it; Graph names none. One photo as ``source``, with or without words; that field and
+#: the photo's size are not confirmed on a page of Meta's (looked up 2026-11: …/reference/object/comments shows neither in our copies).
+COMMENT_CHARS: Final = 8000
+PHOTO_BYTES: Final = 4_000_000
+COMMENT: Final = Limits(
+    text=COMMENT_CHARS,
+    caption=COMMENT_CHARS,
+    unit=Unit.UTF16,
+    media=(MediaRule(kind=MediaKind.IMAGE, mimes=("image/jpeg", "image/png", "image/gif"), max_bytes=PHOTO_BYTES),),
+    upload_bytes=PHOTO_BYTES,
+)
 
 CAPABILITIES: Final = Capabilities(
     limits=Limits(
@@ -54,6 +66,8 @@ CAPABILITIES: Final = Capabilities(
         Window(name=HUMAN_AGENT, seconds=7 * _DAY, sends=frozenset({"text", "media"}), human_only=True),
     ),
     public=True,
+    public_limits=COMMENT,
+    public_sends=frozenset({"text", "media"}),
     edits=True,
     deletions=True,
     reactions=True,
@@ -62,13 +76,12 @@ CAPABILITIES: Final = Capabilities(
     redelivers=True,
 )
 
-STYLE: Final = Style(
-    private=CAPABILITIES,
-    # A comment's length as the page's own composer has it; Graph names none.
-    public=Capabilities(limits=Limits(text=8000, unit=Unit.UTF16), sends=frozenset({"text"}), receives=frozenset()),
-    answers="comments",
-    metadata=True,
-)
+STYLE: Final = Style(private=CAPABILITIES, answers="comments", metadata=True)
+
+
+def capabilities_for(settings: Settings) -> Capabilities:
+    """Answers after the first day need a permission of Meta's."""
+    return able_with(CAPABILITIES, settings)
 
 
 def render(message: Outbound, settings: Settings) -> Sequence[Call]:

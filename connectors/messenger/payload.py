@@ -1,4 +1,4 @@
-"""The fields of a page's feed that we use: comments below its posts.
+"""The fields of a page's feed that we use: comments below its posts, and posts of visitors.
 
 Source: developers.facebook.com/docs/graph-api/webhooks/reference/page/#feed, read 2026-11.
 """
@@ -37,6 +37,11 @@ class FeedItem(Struct, frozen=True, gc=False):
     created_time: Time = None
     photo: Words = None
     video: Words = None
+    #: Of a post: the photo or film itself, or what is linked to; and the photos of one that has several.
+    link: Words = None
+    photos: tuple[str, ...] | None = None
+    #: 0: a draft, or one that waits for its time.
+    published: int | bool | None = None
     post: Post | None = None
 
 

@@ -8,8 +8,8 @@ from msgspec import Meta, Struct, field
 
 from config import Secret
 
-#: v21.0 … v26.0 work now; this one until October 2027 (developers.facebook.com/docs/graph-api/changelog, read 2026-11).
-API_VERSION: Final = "v23.0"
+#: The newest, of 29 July 2026; v21.0 and later still work (developers.facebook.com/docs/graph-api/changelog, read 2026-11-22).
+API_VERSION: Final = "v26.0"
 GRAPH_BASE: Final = "https://graph.facebook.com"
 
 _VERSION: Final = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")
@@ -39,7 +39,7 @@ class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Another address for a simulator or a proxy.
     graph_base: Annotated[str, Meta(title="Graph API address", description="Of a simulator or a proxy")] = GRAPH_BASE
     #: Webhooks carry the version of the app; this one is for our calls.
-    api_version: Annotated[str, Meta(title="Graph API version", description="For our calls, for example v23.0")] = API_VERSION
+    api_version: Annotated[str, Meta(title="Graph API version", description=f"For our calls, for example {API_VERSION}")] = API_VERSION
 
 
 def check_access(settings: Access) -> None:
@@ -56,7 +56,7 @@ def check_access(settings: Access) -> None:
     if address.scheme not in {"http", "https"} or not address.hostname or address.username or address.query or address.fragment:
         raise ValueError("graph_base must be an http(s) address without user, query and fragment")
     if not _VERSION.fullmatch(settings.api_version):
-        raise ValueError("api_version must look like v23.0")
+        raise ValueError(f"api_version must look like {API_VERSION}")
 
 
 def check_id(name: str, value: str, *, optional: bool = False) -> None:

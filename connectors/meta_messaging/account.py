@@ -21,6 +21,10 @@ class MessagingSettings(Access, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["ignore", "receive"],
         Meta(title="Messages of another app's conversations", description="ignore: they are that app's; receive: agents see them too"),
     ] = "ignore"
+    #: Meta grants it after a review; without it an answer after the first day is refused.
+    human_agent: Annotated[
+        bool, Meta(title="Human Agent", description="The app has this permission: people may answer for seven days and not for one")
+    ] = True
 
 
 def check_messaging(settings: MessagingSettings) -> None:

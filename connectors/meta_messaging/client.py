@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from connectors.abilities import Component, Finding
+from connectors.abilities import Component, Finding, Profile
 from connectors.contract import Call, ClientContext, Reply, Request
 from connectors.errors import FailureKind
 from connectors.http import exchange, timeout_of
@@ -21,6 +21,7 @@ from connectors.meta_messaging.account import MessagingSettings
 from connectors.meta_messaging.fragment import COMMENT, USER_REF
 from connectors.meta_messaging.outbound import CODES
 from connectors.meta_messaging.recall import FIELDS, PAGE, read_conversation, webhook_of
+from connectors.text import without_nul
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +45,14 @@ class Node:
     id: str
     #: Fields of the node that tell an operator whose it is.
     name_field: str
+    #: Fields of a person, the first of which that is filled is their name; several in one are joined.
+    person_fields: tuple[tuple[str, ...], ...]
     #: Webhook fields that it lives on.
     fields: tuple[str, ...]
+
+
+#: Of a name; more is no name.
+_NAME_CHARS: Final = 200
 
 
 class _Words(Struct, frozen=True):
@@ -64,7 +71,7 @@ class _Asked(Struct, frozen=True):
 
 
 class MessagingClient(GraphClient):
-    """Client, ReadMarker, Typist, Prober, InboundFinder and SendFinder of one account; products add their set-up."""
+    """Client, ReadMarker, Typist, ProfileSource, Prober, InboundFinder and SendFinder of one account; products add their set-up."""
 
     def __init__(self, settings: MessagingSettings, context: ClientContext, node: Node, pause: float = PAUSE) -> None:
         super().__init__(settings, context)
@@ -91,6 +98,25 @@ class MessagingClient(GraphClient):
         reply = await self.post(f"{self._node.id}/messages", {"recipient": {"id": thread}, "sender_action": action})
         if self.result(reply) is None:
             log.info("graph.sender_action_failed", channel=self._channel, action=action, detail=self._words(reply))
+
+    # --- names ------------------------------------------------------------------------------------------------------------
+
+    async def profile(self, value: str) -> Profile:
+        """What somebody calls themselves. Meta tells it of people who have written in private, and may keep it from us all the same."""
+        if not (value.isascii() and value.isdigit()):
+            return Profile(problem="Meta has no profile for this kind of address.")
+        names = [name for group in self._node.person_fields for name in group]
+        reply = await self.get(value, {"fields": ",".join(names)})
+        found = self.result(reply)
+        if found is None:
+            failure = failure_of(reply, CODES, (self._messaging.access_token, self._messaging.app_secret))
+            again = failure.kind in (FailureKind.TRANSIENT, FailureKind.UNKNOWN, FailureKind.THROTTLED)
+            problem = f"Meta does not tell: {failure.code} {failure.detail}".rstrip()
+            return Profile(problem=problem, retry=again, retry_after=failure.retry_after)
+        for group in self._node.person_fields:
+            if name := " ".join(text for one in group if isinstance(found.get(one), str) and (text := found[one].strip())):
+                return Profile(name=without_nul(name)[:_NAME_CHARS])
+        return Profile(problem="The person has no name there.")
 
     # --- probes -----------------------------------------------------------------------------------------------------------
 

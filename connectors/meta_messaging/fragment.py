@@ -13,6 +13,8 @@ from connectors.identity import Evidence, Identity
 USER_REF: Final = "user_ref:"
 #: Before the id of a comment: in message ids, and as the address of a commenter whose id Meta keeps from us.
 COMMENT: Final = "comment:"
+#: Before the id of a post that a visitor wrote on the page: answered in the same ways as a comment.
+POST: Final = "comment:post:"
 
 _KEY_CHARS: Final = 512
 

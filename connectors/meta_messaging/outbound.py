@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from connectors.capabilities import Capabilities
+from connectors.capabilities import Capabilities, for_public
 from connectors.compose import Parts, compose
 from connectors.content import Choices, Media, MediaKind, Text
 from connectors.contract import Call, Outbound, Outcome, Reply, Sent, Upload
@@ -25,7 +26,7 @@ from connectors.meta.access import graph_url
 from connectors.meta.failure import Codes, failure_of
 from connectors.meta.webhook import decode_json
 from connectors.meta_messaging.account import MessagingSettings
-from connectors.meta_messaging.fragment import COMMENT, USER_REF
+from connectors.meta_messaging.fragment import COMMENT, POST, USER_REF
 from connectors.meta_messaging.inbound import METADATA
 
 #: The window in which only people may write, with a tag that says so.
@@ -69,12 +70,17 @@ class Style:
     """What is different between Messenger and Instagram when they are written to."""
 
     private: Capabilities
-    #: What an answer that everybody reads can carry.
-    public: Capabilities
     #: Where an answer to a comment is posted: ``<comment>/comments`` or ``<comment>/replies``.
     answers: str
     #: Are our ids repeated in echoes?
     metadata: bool
+
+
+def able_with(able: Capabilities, settings: MessagingSettings) -> Capabilities:
+    """``able``, without the week that needs a permission if the app has not got it."""
+    if settings.human_agent:
+        return able
+    return replace(able, windows=tuple(window for window in able.windows if window.name != HUMAN_AGENT))
 
 
 def render_message(message: Outbound, settings: MessagingSettings, style: Style, node: str) -> Sequence[Call]:
@@ -96,7 +102,7 @@ def render_message(message: Outbound, settings: MessagingSettings, style: Style,
         if style.metadata:
             content["metadata"] = f"{METADATA}{message.id}:{index}"
         # The tag is for the time after the window; a comment has one of its own.
-        how = {"messaging_type": "RESPONSE"} if "comment_id" in recipient else manner
+        how = manner if recipient.keys() & {"id", "user_ref"} else {"messaging_type": "RESPONSE"}
         calls.append(
             Call(
                 method="POST",
@@ -112,24 +118,37 @@ def render_message(message: Outbound, settings: MessagingSettings, style: Style,
 
 def _recipients(message: Outbound) -> tuple[dict[str, str], dict[str, str] | None]:
     """Who gets the first message, and who the others; None: there can be no others."""
-    comment = message.reply_to.removeprefix(COMMENT) if message.reply_to.startswith(COMMENT) else ""
+    comment = message.reply_to if message.reply_to.startswith(COMMENT) else ""
     if message.to.startswith(COMMENT):
-        return {"comment_id": _checked(comment or message.to.removeprefix(COMMENT))}, None
+        return _writer(comment or message.to), None
     kind, value = ("user_ref", message.to.removeprefix(USER_REF)) if message.to.startswith(USER_REF) else ("id", message.to)
     person = {kind: _checked(value)}
     if comment:
-        return {"comment_id": _checked(comment)}, person if message.window else None
+        return _writer(comment), person if message.window else None
     return person, person
+
+
+def _writer(comment: str) -> dict[str, str]:
+    """Whoever wrote this comment, or this post on the page."""
+    if comment.startswith(POST):
+        return {"post_id": _checked(comment.removeprefix(POST))}
+    return {"comment_id": _checked(comment.removeprefix(COMMENT))}
 
 
 def _public(message: Outbound, settings: MessagingSettings, style: Style) -> Sequence[Call]:
     if not message.reply_to.startswith(COMMENT):
         raise Inexpressible("a public answer needs the comment that it answers")
-    comment = _checked(message.reply_to.removeprefix(COMMENT))
-    messages = compose(message.parts, style.public).messages
-    texts = [part.text for parts in messages for part in parts if isinstance(part, Text)]
-    url = graph_url(settings, f"{comment}/{style.answers}")
-    return [Call(method="POST", url=url, json={"message": text}, part=index, bucket=message.to) for index, text in enumerate(texts)]
+    able = for_public(style.private)
+    if "media" not in able.sends and any(isinstance(part, Media) for part in message.parts):
+        raise Inexpressible("an answer below a comment carries no files here: send them in a private message")
+    (answered,) = _writer(message.reply_to).values()
+    url = graph_url(settings, f"{answered}/{style.answers}")
+    calls = []
+    for index, parts in enumerate(compose(message.parts, able).messages):
+        words = "".join(part.text for part in parts if isinstance(part, Text))
+        uploads = tuple(_upload(part, index, "source") for part in parts if isinstance(part, Media))
+        calls.append(Call(method="POST", url=url, json={"message": words} if words else {}, uploads=uploads, part=index, bucket=message.to))
+    return calls
 
 
 def _checked(value: str) -> str:
@@ -161,11 +180,14 @@ _TYPES: Final = MappingProxyType({MediaKind.IMAGE: "image", MediaKind.VIDEO: "vi
 
 
 def _file(media: Media, index: int) -> tuple[dict[str, Any], tuple[Upload, ...]]:
+    return {"attachment": {"type": _TYPES[media.kind], "payload": {"is_reusable": False}}}, (_upload(media, index, "filedata"),)
+
+
+def _upload(media: Media, index: int, field: str) -> Upload:
     if not media.ref:
         raise Inexpressible(f"message {index + 1}: the file {media.name[:40]!r} is not stored with us")
     mime = media.mime.partition(";")[0].strip().lower() or "application/octet-stream"
-    upload = Upload(field="filedata", name=media.name or "file", mime=mime, stored=media.ref)
-    return {"attachment": {"type": _TYPES[media.kind], "payload": {"is_reusable": False}}}, (upload,)
+    return Upload(field=field, name=media.name or "file", mime=mime, stored=media.ref)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------------

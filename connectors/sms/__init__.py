@@ -5,7 +5,7 @@ from typing import Final
 from connectors.contract import Answer, Connector
 from connectors.sms.client import SmsClient
 from connectors.sms.inbound import account, parse, verify
-from connectors.sms.outbound import CAPABILITIES, read_reply, render
+from connectors.sms.outbound import CAPABILITIES, capabilities_for, read_reply, render
 from connectors.sms.settings import Settings
 from connectors.twilio.webhook import NOTHING_TO_SAY
 
@@ -13,6 +13,7 @@ CONNECTOR: Final = Connector(
     kind="sms",
     settings=Settings,
     capabilities=CAPABILITIES,
+    capabilities_for=capabilities_for,
     verify=verify,
     parse=parse,
     render=render,

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from connectors.capabilities import Capabilities, Limits, MediaRule
-from connectors.compose import Parts, compose
+from connectors.compose import Parts, compose, rule_of
 from connectors.content import Media, MediaKind, Text
 from connectors.contract import Call, Outbound, Outcome, Reply, Upload
 from connectors.errors import Inexpressible
@@ -38,24 +38,37 @@ _OTHERS: Final = {
 }
 # fmt: on
 
-#: With files of any kind: as links they go whatever they are; what MMS takes is checked when a message is rendered.
+_BY_MMS: Final = (
+    MediaRule(kind=MediaKind.IMAGE, mimes=_IMAGES, max_bytes=MMS_BYTES),
+    *(MediaRule(kind=kind, mimes=mimes, max_bytes=_OTHER_BYTES) for kind, mimes in _OTHERS.items()),
+)
+#: As an address anything goes.
+_AS_LINKS: Final = tuple(MediaRule(kind=kind, max_bytes=MMS_BYTES, link=True) for kind in MediaKind)
+
+#: With MMS, and with links for what MMS does not take.
 CAPABILITIES: Final = Capabilities(
-    limits=Limits(text=TEXT_LIMIT, caption=TEXT_LIMIT - LINK_LENGTH, unit=Unit.UTF16, upload_bytes=MMS_BYTES, download_bytes=MMS_BYTES),
+    limits=Limits(
+        text=TEXT_LIMIT,
+        caption=TEXT_LIMIT - LINK_LENGTH,
+        unit=Unit.UTF16,
+        media=(*_BY_MMS, *_AS_LINKS),
+        upload_bytes=MMS_BYTES,
+        download_bytes=MMS_BYTES,
+    ),
     sends=frozenset({"text", "media"}),
     receives=frozenset({"text", "media", "location", "chosen", "unsupported"}),
     delivered=True,
 )
+_MMS_ALONE: Final = replace(CAPABILITIES, limits=replace(CAPABILITIES.limits, media=_BY_MMS))
+_LINKS_ALONE: Final = replace(CAPABILITIES, limits=replace(CAPABILITIES.limits, media=_AS_LINKS))
+_NO_FILES: Final = replace(CAPABILITIES, sends=CAPABILITIES.sends - {"media"})
 
-_MMS: Final = replace(
-    CAPABILITIES,
-    limits=replace(
-        CAPABILITIES.limits,
-        media=(
-            MediaRule(kind=MediaKind.IMAGE, mimes=_IMAGES, max_bytes=MMS_BYTES),
-            *(MediaRule(kind=kind, mimes=mimes, max_bytes=_OTHER_BYTES) for kind, mimes in _OTHERS.items()),
-        ),
-    ),
-)
+
+def capabilities_for(settings: Settings) -> Capabilities:
+    """Numbers outside the United States, Canada and Australia have no MMS; a file goes as a link there, or not at all."""
+    if settings.mms:
+        return CAPABILITIES if settings.media_links else _MMS_ALONE
+    return _LINKS_ALONE if settings.media_links else _NO_FILES
 
 
 def render(message: Outbound, settings: Settings) -> Sequence[Call]:
@@ -64,7 +77,7 @@ def render(message: Outbound, settings: Settings) -> Sequence[Call]:
         raise Inexpressible(f"{message.to[:64]!r} is no phone number: a short code or a sender's name cannot be answered")
     if not (settings.mms or settings.media_links) and any(isinstance(part, Media) for part in message.parts):
         raise Inexpressible("this channel sends no files: an operator can set mms, if the number has it, or media_links")
-    messages = compose(message.parts, CAPABILITIES if settings.media_links else _MMS).messages
+    messages = compose(message.parts, capabilities_for(settings)).messages
     return [_call(message, settings, index, parts) for index, parts in enumerate(messages)]
 
 
@@ -80,7 +93,7 @@ def _call(message: Outbound, settings: Settings, index: int, parts: Parts) -> Ca
     form = dict(call.form or {})
     uploads: tuple[Upload, ...] = ()
     billed = count(words, smart_encoded=settings.smart_encoding)
-    if media is not None and settings.mms and (not settings.media_links or _by_mms(media)):
+    if media is not None and not _as_link(media, settings):
         uploads, billed = (upload_of(media, MEDIA, f"part {index + 1}"),), 1
     elif media is not None:
         words = words or whole(media.name) or media.kind.value
@@ -94,10 +107,6 @@ def _call(message: Outbound, settings: Settings, index: int, parts: Parts) -> Ca
     return replace(call, form=form, uploads=uploads, segments=billed)
 
 
-def _by_mms(media: Media) -> bool:
-    """Does MMS carry it?"""
-    try:
-        compose((media,), _MMS)
-    except Inexpressible:
-        return False
-    return True
+def _as_link(media: Media, settings: Settings) -> bool:
+    rule = rule_of(capabilities_for(settings).limits.media, media)
+    return rule is not None and rule.link

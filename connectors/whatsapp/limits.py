@@ -21,6 +21,8 @@ ROWS: Final = 10
 ROW_TITLE: Final = 24
 ROW_DESCRIPTION: Final = 72
 LIST_BUTTON: Final = 20
+#: Of the button that opens a form. Not confirmed on a page of Meta's: several other documents say 20, without emoji (looked up 2026-11).
+FORM_BUTTON: Final = 30
 #: Characters of the ids of buttons and rows.
 BUTTON_ID: Final = 256
 ROW_ID: Final = 200
@@ -63,7 +65,15 @@ CAPABILITIES: Final = Capabilities(
         choice_label=BUTTON_TITLE,
         list_choices=ROWS,
         list_label=ROW_TITLE,
+        list_description=ROW_DESCRIPTION,
+        list_button=LIST_BUTTON,
         choices_text=BODY_LIMIT,
+        choices_media=(
+            MediaRule(kind=MediaKind.IMAGE, mimes=_IMAGES, max_bytes=5 * _MIB),
+            MediaRule(kind=MediaKind.VIDEO, mimes=_VIDEOS, max_bytes=16 * _MIB),
+            MediaRule(kind=MediaKind.FILE, mimes=_DOCUMENTS, max_bytes=MEDIA_BYTES),
+        ),
+        form_label=FORM_BUTTON,
         media=(
             MediaRule(kind=MediaKind.IMAGE, mimes=_IMAGES, max_bytes=5 * _MIB),
             MediaRule(kind=MediaKind.VIDEO, mimes=_VIDEOS, max_bytes=16 * _MIB),

@@ -6,6 +6,7 @@ answer was lost is found again by its first status: the API itself has no list o
 Source: developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages, read 2026-11.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,14 +14,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connectors.compose import compose
+from connectors.compose import as_buttons, compose
 from connectors.content import Choice, Choices, ContactCard, Location, Media, MediaKind, Template, Text
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent, Upload
 from connectors.errors import BadPayload, FailureKind, Inexpressible
 from connectors.meta.access import graph_url
 from connectors.meta.failure import failure_of, graph_error
 from connectors.meta.webhook import decode_json
-from connectors.text import Unit, length, split
+from connectors.text import Unit, length
 from connectors.whatsapp import limits
 from connectors.whatsapp.codes import CODES, WAITS
 from connectors.whatsapp.limits import CAPABILITIES
@@ -39,6 +40,9 @@ _TYPES: Final = {
 }
 #: What opens a list, if the question does not say: understood in most languages.
 _MENU: Final = "Menu"
+
+#: Ids of forms, as WhatsApp Manager shows them.
+_FORM: Final = re.compile(r"[0-9]{1,32}")
 
 #: One call before it has an address: its type, what stands under that name, and a file that goes up first.
 _Draft = tuple[str, dict[str, Any], tuple[Upload, ...]]
@@ -91,7 +95,7 @@ def _draft(parts: Sequence[Any], where: str) -> _Draft:
         case (Media() as media, Text(text=words)):
             return _media(media, words, where)
         case (Choices() as question,):
-            return "interactive", _question(question, where), ()
+            return _question(question, where)
         case (Location() as place,):
             return "location", _location(place), ()
         case (ContactCard() as card,):
@@ -115,22 +119,39 @@ def _media(media: Media, caption: str, where: str) -> _Draft:
     return _TYPES[media.kind], content, (upload,)
 
 
-def _question(question: Choices, where: str) -> dict[str, Any]:
+def _question(question: Choices, where: str) -> _Draft:
     if not question.text.strip():
         raise Inexpressible(f"{where}: WhatsApp needs words above the options")
-    options = question.options
-    buttons = len(options) <= limits.BUTTONS and not any(option.description for option in options)
-    buttons = buttons and all(length(option.label, Unit.UTF16) <= limits.BUTTON_TITLE for option in options)
-    _check(options, limits.BUTTON_ID if buttons else limits.ROW_ID, where)
     body = {"body": {"text": question.text}}
+    if question.options[0].form:
+        return "interactive", {"type": "flow", **body, "action": _form(question.options[0], where)}, ()
+    buttons = as_buttons(question, CAPABILITIES.limits)
+    _check(question.options, limits.BUTTON_ID if buttons else limits.ROW_ID, where)
     if buttons:
-        replies = [{"type": "reply", "reply": {"id": option.id, "title": option.label}} for option in options]
-        return {"type": "button", **body, "action": {"buttons": replies}}
-    action = {
-        "button": _start(question.button.strip() or _MENU, limits.LIST_BUTTON),
-        "sections": [{"rows": [_row(one) for one in options]}],
-    }
-    return {"type": "list", **body, "action": action}
+        replies = [{"type": "reply", "reply": {"id": option.id, "title": option.label}} for option in question.options]
+        header, uploads = _header(question.header_media, where)
+        return "interactive", {"type": "button", **header, **body, "action": {"buttons": replies}}, uploads
+    action = {"button": question.button.strip() or _MENU, "sections": [{"rows": [_row(one) for one in question.options]}]}
+    return "interactive", {"type": "list", **body, "action": action}, ()
+
+
+def _header(media: Media | None, where: str) -> tuple[dict[str, Any], tuple[Upload, ...]]:
+    if media is None:
+        return {}, ()
+    kind, content = _TYPES[media.kind], dict[str, Any]()
+    upload = upload_of(media, where, content)
+    if media.kind is MediaKind.FILE:
+        content["filename"] = upload.name
+    return {"header": {"type": kind, kind: content}}, (upload,)
+
+
+def _form(option: Choice, where: str) -> dict[str, Any]:
+    """A form of WhatsApp Flows. Its answers come back with the option's id as ``flow_token``."""
+    if not _FORM.fullmatch(option.form):
+        raise Inexpressible(f"{where}: {option.form[:40]!r} is not the id of a form; WhatsApp Manager shows it under Flows")
+    begin = {"flow_action": "navigate", "flow_action_payload": {"screen": option.screen}} if option.screen else {}
+    parameters = {"flow_message_version": "3", "flow_token": option.id, "flow_id": option.form, "flow_cta": option.label, **begin}
+    return {"name": "flow", "parameters": parameters}
 
 
 def _check(options: Sequence[Choice], longest: int, where: str) -> None:
@@ -144,11 +165,7 @@ def _check(options: Sequence[Choice], longest: int, where: str) -> None:
 
 def _row(option: Choice) -> dict[str, str]:
     row = {"id": option.id, "title": option.label}
-    return row | ({"description": _start(option.description, limits.ROW_DESCRIPTION)} if option.description.strip() else {})
-
-
-def _start(text: str, limit: int) -> str:
-    return split(text, limit, Unit.UTF16)[0]
+    return row | ({"description": option.description} if option.description.strip() else {})
 
 
 def _location(place: Location) -> dict[str, Any]:

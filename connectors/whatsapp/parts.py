@@ -22,6 +22,8 @@ from connectors.content import (
 from connectors.whatsapp.payload import Basket, Card, Content, File, FlowReply, Interactive
 
 _DIGITS: Final = re.compile(r"[0-9]+")
+#: Characters that we keep of a form's token: ours have 64 bytes at most.
+_TOKEN: Final = 200
 #: Longest word of the provider's that we show for something unknown.
 _KIND: Final = 64
 
@@ -89,22 +91,25 @@ def _picked(interactive: Interactive) -> Iterator[AnyPart]:
     if picked is not None:
         yield Chosen(id=picked.id, label=picked.title)
     elif interactive.nfm_reply is not None:
-        yield Chosen(id=interactive.nfm_reply.name or "flow", label=interactive.nfm_reply.body)
-        if answers := _answers(interactive.nfm_reply):
+        token, answers = _form(interactive.nfm_reply)
+        yield Chosen(id=token or interactive.nfm_reply.name or "flow", label=interactive.nfm_reply.body)
+        if answers:
             yield Text(text=answers)
 
 
-def _answers(reply: FlowReply) -> str:
-    """The answers of a form, one per line; as they came if they cannot be read."""
+def _form(reply: FlowReply) -> tuple[str, str]:
+    """The token that went out with a form, and its answers, one per line; as they came if they cannot be read."""
     try:
         found = msgspec.json.decode(reply.response_json)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return reply.response_json
+        return "", reply.response_json
     if not isinstance(found, dict):
-        return reply.response_json
-    lines = ((name, value if isinstance(value, str) else msgspec.json.encode(value).decode()) for name, value in found.items())
-    # The token says which form it was, and is for machines.
-    return "\n".join(f"{name}: {value}" for name, value in lines if name != "flow_token").replace("\0", "\ufffd")
+        return "", reply.response_json
+    token = found.pop("flow_token", "")
+    lines = (f"{name}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}" for name, value in found.items())
+    # Meta's own word for a form that was sent without one.
+    known = isinstance(token, str) and token != "unused"  # noqa: S105  no secret
+    return (token.replace("\0", "\ufffd")[:_TOKEN] if known else ""), "\n".join(lines).replace("\0", "\ufffd")
 
 
 def _order(basket: Basket) -> Order:

@@ -144,9 +144,25 @@ class Simulator:
     # --- looking ---------------------------------------------------------------------------------------------------------------
 
     async def _node(self, request: web.Request) -> web.Response:
+        person = self.phone.people.get(request.match_info["node"])
+        if person is not None:
+            return answer(self._profile(person, request.query.get("fields", "").split(",")))
         if request.match_info["node"] not in {self.account.id, self.account.messages_below}:
             raise GraphRefusal(100, "Object does not exist")
         return answer({"id": request.match_info["node"], "name": self.account.name, "username": self.account.name.lower()})
+
+    def _profile(self, person: Person, fields: list[str]) -> dict[str, str]:
+        """Of people who have written in private; a comment is no consent."""
+        if not any(line.person == person.id and not line.from_shop and not line.post for line in self.phone.lines.values()):
+            if self.account.platform == "instagram":
+                raise GraphRefusal(230, "User consent is required to access user profile")
+            raise GraphRefusal(2018218, "No profile available for this user.")
+        first, _, last = person.name.partition(" ")
+        if self.account.platform == "instagram":
+            known = {"name": person.name, "username": person.name.lower().replace(" ", ".")}
+        else:
+            known = {"first_name": first, "last_name": last, "name": person.name}
+        return {"id": person.id, **{name: value for name, value in known.items() if name in fields}}
 
     async def _conversations(self, request: web.Request) -> web.Response:
         """All on one page; each with its newest twenty messages."""

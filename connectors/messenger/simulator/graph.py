@@ -8,7 +8,7 @@ from aiohttp import web
 
 #: Subcodes that stand for themselves in faults, and the code that they belong to.
 _CODE_OF: Final = MappingProxyType(
-    {2018278: 10, 2018065: 10, 2018108: 10, 2534022: 10, 2018001: 100, 2018292: 100, 1545041: 200, 1357046: 1, 1893016: 613}
+    {2018278: 10, 2018065: 10, 2018108: 10, 2534022: 10, 2018001: 100, 2018218: 100, 2018292: 100, 1545041: 200, 1357046: 1, 1893016: 613}
 )
 _WORDS: Final = MappingProxyType(
     {

@@ -6,12 +6,15 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from connectors.messenger.simulator.account import Account
 from connectors.simulator import Delivery, Line, Person, Phone, Webhooks
 
 Json = dict[str, Any]
+
+#: In place of a post's id: the person writes a post on the page. Only pages have these.
+NEW_POST: Final = "new"
 
 
 class People:
@@ -40,7 +43,9 @@ class People:
     # --- what people do -----------------------------------------------------------------------------------------------------
 
     async def wrote(self, person: Person, line: Line) -> None:
-        """A private message, or a comment if it names a post."""
+        """A private message, or a comment if it names a post; a post of their own if it names "new"."""
+        if line.post == NEW_POST:
+            line.post, line.extra["wall"] = line.id, True
         if line.post:
             self.comment(line, "add", person.id, person.name)
             return
@@ -140,6 +145,9 @@ class People:
                 value["parent_id"] = line.reply_to
             self._post(line.person, "changes", {"field": "comments", "value": value})
             return
+        if line.extra.get("wall"):
+            self._on_the_wall(line, verb, author, name)
+            return
         value = {
             "item": "comment",
             "verb": verb,
@@ -154,6 +162,21 @@ class People:
             value["message"] = line.text
         if line.files and verb != "remove":
             value["photo"] = self.file_url(line.files[0])
+        self._post(line.person, "changes", {"field": "feed", "value": value})
+
+    def _on_the_wall(self, line: Line, verb: str, author: str, name: str) -> None:
+        """Something that happened to a visitor's post."""
+        value: Json = {
+            "item": "photo" if line.files else "status",
+            "verb": verb,
+            "post_id": f"{self._account.id}_{line.id}",
+            "created_time": int(line.at),
+            "from": {"id": author, "name": name},
+            "published": 1,
+            "message": line.text,
+        }
+        if line.files:
+            value["link"] = self.file_url(line.files[0])
         self._post(line.person, "changes", {"field": "feed", "value": value})
 
     @contextlib.contextmanager

@@ -63,7 +63,7 @@ class Sending:
         if not self._account.text_fits(text) or len(replies) > QUICK_REPLIES:
             raise GraphRefusal(100, "Length of param message[text] or number of quick_replies is too large")
         self._hurry(films=any(file.mime.startswith(("video/", "audio/")) for file in files))
-        if comment := recipient.get("comment_id"):
+        if comment := recipient.get("comment_id") or recipient.get("post_id"):
             self._answered.add(comment)
         options = tuple({"id": one["payload"], "label": one["title"]} for one in replies)
         line = self.put(person, text=text, files=tuple(file.id for file in files), options=options)
@@ -93,9 +93,10 @@ class Sending:
     def _reader(self, recipient: Json, body: Json) -> Person:
         """Who gets it, if they may be written to now."""
         now = self._phone.now()
-        if comment := recipient.get("comment_id"):
-            line = self._phone.lines.get(comment)
-            if line is None or not line.post or line.from_shop or line.deleted:
+        if comment := recipient.get("comment_id") or recipient.get("post_id"):
+            line = self._published(comment)
+            wall = line is not None and bool(line.extra.get("wall"))
+            if line is None or not line.post or line.from_shop or line.deleted or wall is not ("post_id" in recipient):
                 raise GraphRefusal(2018292)
             if comment in self._answered:
                 raise GraphRefusal(10900)
@@ -109,6 +110,10 @@ class Sending:
         if age > (HUMAN_WINDOW if tagged else STANDARD_WINDOW):
             raise GraphRefusal(2018278 if self._account.platform == "messenger" else 2534022, "Sent outside of allowed window.")
         return person
+
+    def _published(self, id_: str) -> Line | None:
+        """A comment, or a visitor's post by its long id."""
+        return self._phone.lines.get(id_) or self._phone.lines.get(id_.removeprefix(f"{self._account.id}_"))
 
     def _person(self, recipient: Json) -> Person:
         person = self._phone.people.get(str(recipient.get("id")))
@@ -162,7 +167,7 @@ class Sending:
             raise GraphRefusal(100, "Attachment size exceeds allowable limit")
         return self._phone.add_file(data, mime, name)
 
-    async def _read(self, request: web.Request) -> Received:
+    async def _read(self, request: web.Request, name: str = "filedata") -> Received:
         """JSON, or a form whose fields are JSON."""
         if not request.content_type.startswith("multipart/"):
             try:
@@ -172,10 +177,10 @@ class Sending:
             return Received(found if isinstance(found, dict) else {})
         form = await request.post()
         fields: Json = {}
-        for name, value in form.items():
+        for field, value in form.items():
             if isinstance(value, str):
-                fields[name] = json.loads(value) if value.startswith(("{", "[")) else value
-        upload = form.get("filedata")
+                fields[field] = json.loads(value) if value.startswith(("{", "[")) else value
+        upload = form.get(name)
         if not isinstance(upload, web.FileField):
             return Received(fields)
         return Received(fields, self._keep(upload.file.read(), upload.content_type, upload.filename))
@@ -185,16 +190,19 @@ class Sending:
     async def comments(self, request: web.Request) -> web.Response:
         """``POST /<comment>/comments`` of a page, ``/replies`` of Instagram."""
         place = "comments" if self._account.platform == "messenger" else "replies"
-        asked = self._phone.lines.get(request.match_info["node"])
+        asked = self._published(request.match_info["node"])
         if asked is None or not asked.post or asked.deleted or not request.path.endswith(place):
             raise GraphRefusal(100, "Object does not exist")
-        text = str((await self._read(request)).fields.get("message") or "")
-        if not text:
+        received = await self._read(request, "source")
+        text, photo = str(received.fields.get("message") or ""), received.file
+        if not text and photo is None:
             raise GraphRefusal(100, "message is missing")
+        if photo is not None and (self._account.platform != "messenger" or not photo.mime.startswith("image/")):
+            raise GraphRefusal(100, "source is no photo, or not possible here")
         person = self._phone.people[asked.person]
         line = Line(
             id=self._people.new_line_id(), person=person.id, from_shop=True, at=self._phone.now(),
-            text=text, post=asked.post, reply_to=asked.id, status="delivered",
+            text=text, files=(photo.id,) if photo else (), post=asked.post, reply_to=asked.id, status="delivered",
         )  # fmt: skip
         self._phone.add_line(line)
         self._people.comment(line, "add", self._account.id, self._account.name)

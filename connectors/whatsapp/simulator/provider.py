@@ -1,6 +1,7 @@
 """What people do, as WhatsApp's webhooks."""
 
 import hashlib
+import json
 from typing import Any, Final
 
 from connectors.meta.simulator import Hook, Lookaside
@@ -55,6 +56,13 @@ class WhatsApp:
 
     async def pressed(self, person: Person, line: Line, option: Json) -> None:
         self._world.wrote[person.id] = self._world.now()
+        if line.extra.get("interactive") == "flow":
+            # A form with one question, filled in.
+            answers = json.dumps({"flow_token": option["id"], "size": "42"})
+            form = {"name": "flow", "body": "Sent", "response_json": answers}
+            content = {"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": form}, "context": self._context(line.id)}
+            self._about(person, content)
+            return
         kind = f"{line.extra.get('interactive', 'button')}_reply"
         reply = {"id": option["id"], "title": option["label"]}
         if kind == "list_reply" and option.get("description"):

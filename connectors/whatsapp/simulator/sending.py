@@ -33,7 +33,7 @@ def line_of(world: World, files: Lookaside, body: Json, person: str) -> Line:
         case "contacts":
             _contacts(line, content)
         case "interactive":
-            _interactive(line, content)
+            _interactive(files, line, content)
         case "template":
             _template(world, line, content)
         case _ if kind in _FILES:
@@ -90,10 +90,14 @@ def _contacts(line: Line, content: Any) -> None:
     line.contact = {"name": name["formatted_name"], "phone": next((phone["phone"] for phone in card.get("phones", ())), "")}
 
 
-def _interactive(line: Line, content: Json) -> None:
+def _interactive(files: Lookaside, line: Line, content: Json) -> None:
     line.text = _words(content.get("body"), "text", limits.BODY_LIMIT)
     action = content.get("action") or {}
+    if "header" in content:
+        _header(files, line, content["header"], content.get("type"))
     match content.get("type"):
+        case "flow":
+            _form(line, action)
         case "button":
             replies = [button["reply"] for button in action.get("buttons", ())]
             _count(replies, limits.BUTTONS, "buttons")
@@ -111,6 +115,26 @@ def _interactive(line: Line, content: Json) -> None:
         line.options
     ):
         raise invalid_parameter("Duplicated title or id.")
+
+
+def _header(files: Lookaside, line: Line, header: Json, kind: Any) -> None:
+    type_ = str(header.get("type"))
+    if kind != "button" or type_ not in {"image", "video", "document"}:
+        raise invalid_parameter(f"header type {type_} is not valid for interactive type {kind}.")
+    file = files.files.get(str((header.get(type_) or {}).get("id", "")))
+    if file is None:
+        raise GraphRefusal(131009, "Parameter value is not valid", details="Media id is not valid, or has expired.")
+    line.files = (file.id,)
+
+
+def _form(line: Line, action: Json) -> None:
+    parameters = action.get("parameters") or {}
+    if action.get("name") != "flow" or parameters.get("flow_message_version") != "3":
+        raise invalid_parameter("action must be flow, with flow_message_version 3.")
+    form = _words(parameters, "flow_id", 64)
+    label = _words(parameters, "flow_cta", limits.FORM_BUTTON)
+    line.options = ({"id": _words(parameters, "flow_token", 200), "label": label},)
+    line.extra |= {"interactive": "flow", "form": form, "screen": str((parameters.get("flow_action_payload") or {}).get("screen", ""))}
 
 
 def _count(items: list[Json], most: int, name: str) -> None:

@@ -252,6 +252,10 @@ def unlimited() -> Connector[Any]:
     return replace(pigeon(), sources=())
 
 
+def more_than(able: Capabilities) -> Capabilities:
+    return msgspec.structs.replace(able, sends=able.sends | {"contact"})
+
+
 def careless(part: str) -> Connector[Any]:
     good = pigeon()
     makes: Mapping[str, Callable[[Request, Any], bool]] = {
@@ -270,6 +274,7 @@ def careless(part: str) -> Connector[Any]:
     ("target", "make", "also"),
     [
         ("C01", unlimited, ""),
+        ("C01", lambda: replace(pigeon(), capabilities_for=lambda _: more_than(pigeon().capabilities)), "C10"),
         ("C02", lambda: careless("all"), ""),
         ("C02", lambda: careless("none"), ""),
         ("C02", lambda: careless("start"), ""),

@@ -35,7 +35,9 @@ SAMPLE = Sample(
     sign=_signed,
     merge=_merged,
     at=lambda host, port: {"graph_base": f"http://{host}:{port}"},
-    own=frozenset(name for name in _names("message.echoed", "payload.ignored") if name.startswith(("echo-", "comment-of-ours"))),
+    own=frozenset(
+        name for name in _names("message.echoed", "payload.ignored") if name.startswith(("echo-", "comment-of-ours", "post-of-ours"))
+    ),
     # What is not used at all is known by its bytes alone; so is what cannot be read.
     closed=_names("payload.ignored", "payload.quarantined"),
     modules=tuple(f"connectors.meta_messaging.{name}" for name in ("inbound", "outbound", "parts", "fragment")),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import instagram, messenger
-from connectors.capabilities import open_window
+from connectors.capabilities import for_public, open_window
+from connectors.compose import compose
 from connectors.content import AnyPart, Choice, Choices, ContactCard, Location, Media, MediaKind, Template, Text
 from connectors.contract import Call, Connector, Failure, Outbound, Reply, Sent
 from connectors.errors import FailureKind, Inexpressible
@@ -20,7 +21,7 @@ BOTH: dict[str, tuple[Connector[Any], Any]] = {
     "instagram": (instagram.CONNECTOR, instagram_settings()),
 }
 PSID = "7200000000000042"
-GRAPH = "http://127.0.0.1:9/v23.0"
+GRAPH = "http://127.0.0.1:9/v26.0"
 
 
 def calls(*parts: AnyPart, kind: str = "messenger", to: str = PSID, **more: Any) -> list[Call]:
@@ -217,14 +218,35 @@ def test_a_public_answer_stands_below_its_comment(kind: str, edge: str) -> None:
 
 
 def test_a_public_answer_is_words_below_a_comment() -> None:
-    """C10: files and private threads are refused; choices become text."""
-    with pytest.raises(Inexpressible, match="cannot carry files"):
-        calls(photo(), public=True, reply_to="comment:900_1")
+    """C10: private threads are refused; choices become text."""
     for reply_to in ("", "m_1"):
         with pytest.raises(Inexpressible, match="needs the comment"):
             calls(Text(text="x"), public=True, reply_to=reply_to)
     (call,) = calls(Choices(text="?", options=(Choice("a", "A"),)), public=True, reply_to="comment:900_1")
     assert call.json == {"message": "?\n1) A"}
+
+
+def test_a_public_answer_of_a_page_may_show_a_photo_and_one_of_instagram_may_not() -> None:
+    (call,) = calls(photo(), Text(text="This one"), public=True, reply_to="comment:900_1")
+    assert (call.json, [upload.field for upload in call.uploads]) == ({"message": "This one"}, ["source"])
+    with pytest.raises(Inexpressible, match="carries no files here: send them in a private message"):
+        calls(photo(), kind="instagram", public=True, reply_to="comment:900_1")
+
+
+def test_a_visitors_post_is_answered_below_it_or_in_private() -> None:
+    (public,) = calls(Text(text="Yes"), public=True, reply_to="comment:post:1_77", window="")
+    assert public.url == f"{GRAPH}/1_77/comments"
+    (private,) = calls(Text(text="Yes"), reply_to="comment:post:1_77", window="human_agent")
+    assert private.json["recipient"] == {"post_id": "1_77"}
+    assert private.json["messaging_type"] == "RESPONSE", "without a tag: the post has a time of its own"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_plan_of_a_public_answer_goes_by_its_own_limits(kind: str) -> None:
+    able = BOTH[kind][0].capabilities
+    words = (Text(text="x" * 2100),)
+    assert len(compose(words, for_public(able)).messages) == 1 < len(compose(words, able).messages)
+    assert for_public(able).windows == ()
 
 
 @pytest.mark.parametrize("kind", BOTH)

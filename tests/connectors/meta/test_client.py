@@ -65,14 +65,14 @@ async def meta() -> AsyncIterator[Meta]:
 async def test_m7_the_token_is_in_the_header_and_in_no_address(meta: Meta) -> None:
     await meta.client.get("123", {"fields": "id"})
     await meta.client.post("123/messages", {"a": 1})
-    await meta.client.send(Call(method="POST", url=f"{meta.root}/v23.0/123/messages", json={}))
+    await meta.client.send(Call(method="POST", url=f"{meta.root}/v26.0/123/messages", json={}))
     assert [item async for item in meta.client.items("list")] == [0, 1, 2, 3, 4, 5]
     assert all(authorization == f"Bearer {TOKEN}" and TOKEN not in url for url, authorization in meta.asked)
-    assert meta.asked[0][0] == "/v23.0/123?fields=id"
+    assert meta.asked[0][0] == "/v26.0/123?fields=id"
 
 
 async def test_a_call_for_another_server_is_not_made(meta: Meta) -> None:
-    reply = await meta.client.send(Call(method="POST", url=f"{meta.other}/v23.0/1/messages", json={}))
+    reply = await meta.client.send(Call(method="POST", url=f"{meta.other}/v26.0/1/messages", json={}))
     assert (reply.status, reply.written, meta.asked) == (0, False, [])
 
 
@@ -140,6 +140,6 @@ async def test_no_answer_is_not_known_to_be_harmless() -> None:
             raise FileNotFoundError(stored)
 
         client = GraphClient(make_settings("http://127.0.0.1:9"), ClientContext(session=session, channel="c", read_file=read_file))
-        reply = await client.send(Call(method="POST", url="http://127.0.0.1:9/v23.0/1/messages", json={}))
+        reply = await client.send(Call(method="POST", url="http://127.0.0.1:9/v26.0/1/messages", json={}))
         assert (reply.status, reply.written) == (0, False)
         assert failure_of(reply, {}).kind == "transient"

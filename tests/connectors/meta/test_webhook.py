@@ -43,7 +43,7 @@ def test_w1_the_raw_bytes_are_signed() -> None:
         "sha256=" + "0" * 64,
         "é" * 71,
         "\udce9",
-        signed_headers(BODY, "another")["X-Hub-Signature-256"],
+        signed_headers(BODY, "canary-another")["X-Hub-Signature-256"],
         "x" * 10_000,
     ],
 )
@@ -60,8 +60,8 @@ def test_w1_the_prefix_and_the_old_header_do_not_do() -> None:
 
 
 def test_w1_both_secrets_are_right_while_it_is_reset() -> None:
-    settings = make_settings(app_secret="new-secret-of-the-app", previous_app_secret=APP_SECRET)
-    for secret, right in (("new-secret-of-the-app", True), (APP_SECRET, True), ("another", False)):
+    settings = make_settings(app_secret="canary-new-app-0123456789", previous_app_secret=APP_SECRET)
+    for secret, right in (("canary-new-app-0123456789", True), (APP_SECRET, True), ("canary-another", False)):
         assert verify(request(headers=signed_headers(BODY, secret)), settings) is right
 
 

@@ -19,7 +19,7 @@ from connectors.webchat import CAPABILITIES, CONNECTOR, Settings
 from connectors.webchat.visitor import Visitor, sign_token
 from tests.support.settings import settings_of
 
-SECRET = Secret("a-secret-that-is-long-enough-0123456789")
+SECRET = Secret("canary-visitors-long-enough-0123456789")
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 CLEO = Identity("visitor", "web", "cleo")
 TOKEN = sign_token(Visitor(visitor="cleo", channel="web", iat=int(AT.timestamp())), SECRET)

@@ -11,7 +11,7 @@ from connectors.contract import Request
 from connectors.webchat import CONNECTOR, Settings
 from connectors.webchat.visitor import TOKEN_SECONDS, Visitor, _mac, read_jwt, read_token, sign_token
 
-SECRET = Secret("a-secret-that-is-long-enough-0123456789")
+SECRET = Secret("canary-visitors-long-enough-0123456789")
 NOW = 1_800_000_000
 CLEO = Visitor(visitor="cleo", channel="web", iat=NOW)
 
@@ -53,7 +53,7 @@ def test_a_signed_payload_that_is_no_visitor_is_refused(payload: bytes) -> None:
 def test_another_channel_or_secret_is_refused() -> None:
     token = sign_token(CLEO, SECRET)
     assert read_token(token, SECRET, "web2", NOW) is None
-    assert read_token(token, Secret("another-secret-that-is-long-enough-01234"), "web", NOW) is None
+    assert read_token(token, Secret("canary-other-visitors-0123456789abcdef"), "web", NOW) is None
     assert read_token(sign_token(CLEO, Secret("")), Secret(""), "web", NOW) is None
     assert not CONNECTOR.verify(_request(token, "https://gw.example/webhooks/web"), Settings(secret=SECRET))
 

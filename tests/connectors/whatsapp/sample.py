@@ -35,7 +35,7 @@ SAMPLE = Sample(
         "previous_app_secret": "canary-app-secret-0",
         "verify_token": "canary-verify-token-1",
         "graph_base": "http://127.0.0.1:9",
-        "api_version": "v23.0",
+        "api_version": "v26.0",
         "phone_number_id": "106540352242922",
         "business_account_id": "102290129340398",
     },

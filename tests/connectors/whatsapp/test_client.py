@@ -110,6 +110,24 @@ async def test_w9_caption_and_choices(bench: Bench) -> None:
     assert (place["location"]["latitude"], card["contact"]["name"]) == (45.0, "Shop")
 
 
+async def test_w9_a_file_above_buttons_and_a_form(bench: Bench) -> None:
+    person = await shopper(bench)
+    bench.files["med_1"] = PIXEL
+    photo = Media(kind=MediaKind.IMAGE, ref="med_1", mime="image/png", name="a.png", size=9)
+    few = (Choice("o1", "This"), Choice("o2", "That"))
+    await deliver(bench, person, Choices(text="Which?", options=few, header_media=photo))
+    form = Choice("visit-7", "Choose a day", form="1197715005513101", screen="DAY")
+    await deliver(bench, person, Choices(text="Book?", options=(form,)))
+    buttons, opened = await shown(bench, person)
+    assert (buttons["extra"]["interactive"], len(buttons["files"]), buttons["text"]) == ("button", 1, "Which?")
+    assert opened["extra"]["interactive"] == "flow"
+    assert (opened["extra"]["form"], opened["extra"]["screen"], opened["options"]) == (
+        "1197715005513101",
+        "DAY",
+        [{"id": "visit-7", "label": "Choose a day"}],
+    )
+
+
 async def test_templates_of_every_kind(bench: Bench) -> None:
     """W10: a template needs no open window."""
     person = await bench.phones.person()
@@ -294,7 +312,7 @@ async def test_w7_a_link_to_elsewhere_is_not_followed(bench: Bench) -> None:
         return web.json_response({"url": f"{bench.root}/lookaside/", "mime_type": "image/png"})
 
     app = web.Application()
-    app.router.add_get("/v23.0/{id}", lie)
+    app.router.add_get("/v26.0/{id}", lie)
     async with serving(app) as root:
         found = await bench.client(bench.settings(graph_base=root)).fetch_media("1", 1000)
     assert "does not lead to a host of Meta's" in found.problem

@@ -22,7 +22,7 @@ from tests.support.graph import APP_SECRET, TOKEN, VERIFY_TOKEN, make_settings
         ({"verify_token": "short"}, "at least 16 characters"),
         ({"graph_base": "ftp://x"}, "graph_base must be"),
         ({"graph_base": "https://user:pass@x"}, "graph_base must be"),
-        ({"api_version": "23"}, "v23.0"),
+        ({"api_version": "23"}, "v26.0"),
         ({"phone_number_id": "+39351"}, "phone_number_id must be a number"),
         ({"business_account_id": ""}, "business_account_id must be a number"),
         ({"colour": "red"}, "colour"),

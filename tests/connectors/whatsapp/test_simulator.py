@@ -58,7 +58,7 @@ async def heard(**options: Any) -> AsyncIterator[tuple[Bench, Listener]]:
 
 
 async def send(bench: Bench, **body: Any) -> tuple[int, dict[str, Any]]:
-    url = f"{bench.root}/v23.0/{NUMBER}/messages"
+    url = f"{bench.root}/v26.0/{NUMBER}/messages"
     message = {"messaging_product": "whatsapp", **body}
     async with bench.session.post(url, json=message, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
         return answer.status, await answer.json()
@@ -208,7 +208,7 @@ async def test_as_many_options_as_meta_takes(bench: Bench, buttons: int, rows: i
 async def test_the_token_is_taken_from_the_header_only(bench: Bench, place: str) -> None:
     query = {"access_token": TOKEN} if place == "address" else {}
     headers = {"Authorization": "Bearer wrong"} if place == "wrong" else {}
-    async with bench.session.get(f"{bench.root}/v23.0/{NUMBER}", params=query, headers=headers) as answer:
+    async with bench.session.get(f"{bench.root}/v26.0/{NUMBER}", params=query, headers=headers) as answer:
         assert answer.status == 401
         assert (await answer.json())["error"]["code"] == 190
 
@@ -246,7 +246,7 @@ async def test_it_runs_alone() -> None:
                     assert process.returncode is None
                     await asyncio.sleep(0.05)
             async with session.get(
-                f"http://127.0.0.1:{port}/v23.0/{WABA}/message_templates", headers={"Authorization": "Bearer t"}
+                f"http://127.0.0.1:{port}/v26.0/{WABA}/message_templates", headers={"Authorization": "Bearer t"}
             ) as answer:
                 assert answer.status == 200
     finally:
