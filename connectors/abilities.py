@@ -102,6 +102,24 @@ class Typist(Protocol):
 
 
 @runtime_checkable
+class Linker(Protocol):
+    """A client whose chat people open by a link, which brings a word of ours along: it comes back as ``ChatStarted.payload``."""
+
+    async def start_link(self, word: str) -> str:
+        """The address that opens the chat. ``word`` is at most 64 of ``A-Za-z0-9_-``. Raises OSError if it cannot be known now."""
+        ...
+
+
+@runtime_checkable
+class ProfileSource(Protocol):
+    """A client whose provider tells the names of people on request, because its webhooks bring ids alone."""
+
+    async def profile(self, value: str) -> "Profile":
+        """Of the person whose identity has this value. Never raises for what the provider or the network does."""
+        ...
+
+
+@runtime_checkable
 class Prober(Protocol):
     """A client that can check its credentials and the provider's view of the channel, changing nothing."""
 
@@ -151,6 +169,19 @@ class TemplateDefinition(Struct, frozen=True, kw_only=True):
     button_kinds: tuple[str, ...] = ()
     #: The provider's own id, where sending needs one.
     id: str = ""
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """What a person calls themselves; or why that is not known."""
+
+    #: A claim, as the provider shows it.
+    name: str = ""
+    #: In words, without secrets; empty when there is a name.
+    problem: str = ""
+    #: Is it worth another try? False where it is for the person to allow, or for an operator.
+    retry: bool = False
+    #: Seconds to wait before it, where the provider says so.
+    retry_after: float = 0.0
 
 
 class FetchedMedia(Struct, frozen=True, kw_only=True):

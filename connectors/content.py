@@ -30,9 +30,14 @@ class Text(Part, frozen=True, tag="text"):
 
 
 class Html(Part, frozen=True, tag="html"):
-    """The same words with their looks, beside a :class:`Text`; inbound only. Sanitised by the connector: no scripts, nothing from afar."""
+    """The same words with their looks, beside a :class:`Text`; inbound only. Sanitised by the connector: no scripts, nothing from afar.
+
+    Where the sender wanted a picture loaded from afar stands ``<img src="remote:0">``, ``remote:1``, …: nothing that a browser could load.
+    """
 
     html: str
+    #: Where those pictures are, http(s) addresses as the sender wrote them; never to be given to a browser.
+    remote: tuple[str, ...] = ()
 
 
 class Envelope(Part, frozen=True, tag="envelope"):
@@ -44,7 +49,8 @@ class Envelope(Part, frozen=True, tag="envelope"):
     #: Outbound only: nobody else sees it.
     bcc: tuple[str, ...] = ()
     #: What an agent should know: ``unverified`` (the sender was not proved), ``automatic``, ``bounce``, ``newcomer`` (not one of the
-    #: people written to), ``mismatch`` (From, Sender and Reply-To differ), ``encrypted``, ``remote_content``.
+    #: people written to), ``mismatch`` (From, Sender and Reply-To differ), ``encrypted``, ``remote_content``, ``flood`` (one of too
+    #: many within an hour).
     remarks: tuple[str, ...] = ()
 
 
@@ -62,8 +68,12 @@ class Media(Part, frozen=True, tag="media"):
     size: int = 0
     #: Id of our own copy once it is stored (``med_…``); empty until then.
     stored: str = ""
-    #: Why there is no copy (too large, gone, refused); empty while there is hope.
+    #: Why there is no copy (too large, gone, refused, withheld); empty while there is hope.
     problem: str = ""
+    #: We have it, and a scanner still has to look at it.
+    checking: bool = False
+    #: What a scanner found in it: nobody gets it.
+    withheld: str = ""
 
 
 class Location(Part, frozen=True, tag="location"):
@@ -94,6 +104,9 @@ class Choice(Struct, frozen=True, omit_defaults=True):
     label: str
     #: A second line, where the channel has one.
     description: str = ""
+    #: Id of a form of the provider's that opens instead of being picked; then it is the only option. And where in it to begin.
+    form: str = ""
+    screen: str = ""
 
 
 class Choices(Part, frozen=True, tag="choices"):
@@ -103,6 +116,8 @@ class Choices(Part, frozen=True, tag="choices"):
     options: tuple[Choice, ...]
     #: What opens the list, on channels that show one; empty: the channel's own word.
     button: str = ""
+    #: A file above the question; where the channel has no place for it there, it goes before.
+    header_media: "Media | None" = None
 
 
 class Chosen(Part, frozen=True, tag="chosen"):
@@ -176,7 +191,10 @@ class Activity(Part, frozen=True, tag="activity"):
     #: ``assigned``, ``released``, ``transferred``, ``snoozed``, ``resolved``, ``reopened``, ``opted_out``, ``opted_in``, ``moved``,
     #: ``started`` (on the page ``subject``), ``referred`` (by the page ``subject``), ``joined`` (``subject`` takes part from now on),
     #: ``mailed`` (what the shopper had not seen went to the address ``subject``),
-    #: ``transcript`` (they had the chat sent to the address ``subject``).
+    #: ``linked`` (they went on on the channel ``subject``, by a link of ours),
+    #: ``transcript`` (they had the chat sent to the address ``subject``), ``unmailed`` (it did not: too many mails to ``subject`` today),
+    #: ``flooded`` (at least ``subject`` messages within the hour were kept without a notice), ``crowded`` (the same, because of too many
+    #: unproved senders of the domain ``subject``).
     code: str
     #: Name of who did it; empty for the router.
     actor: str = ""

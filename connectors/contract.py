@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import aiohttp
 from msgspec import Struct
 
-from connectors.capabilities import Capabilities
+from connectors.capabilities import Capabilities, Flood
 from connectors.content import AnyPart
 from connectors.errors import FailureKind
 from connectors.event import AnyEvent
@@ -69,6 +69,8 @@ class Call(Struct, frozen=True, kw_only=True):
     bucket: str = ""
     #: What the provider bills it as: segments of an SMS, 1 elsewhere.
     segments: int = 1
+    #: How many messages its rate limits count it as: an album counts as its files.
+    messages: int = 1
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -104,6 +106,8 @@ class Outbound(Struct, frozen=True, kw_only=True):
     window: str = ""
     #: Public address of this channel's webhook, for providers that want one with each message.
     callback: str = ""
+    #: Of what goes to many: signed public address where the addressee wants no more of them (RFC 8058); empty for ordinary answers.
+    unsubscribe: str = ""
 
 
 class Sent(Struct, frozen=True, tag="sent"):
@@ -111,6 +115,13 @@ class Sent(Struct, frozen=True, tag="sent"):
 
     #: The provider's id of the message, as it will appear in status reports; never empty.
     provider_id: str
+    #: Ids of the other messages that the same call has made: the rest of an album.
+    also: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.provider_id, *self.also)
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
@@ -205,6 +216,11 @@ def no_account(_: Any) -> str:
     return ""
 
 
+def no_flood(_: Any) -> Flood:
+    """For a provider that keeps floods from us."""
+    return Flood()
+
+
 def no_handshake(_: Request, __: Any) -> bytes | None:
     """For a provider that asks nothing before it trusts an address."""
     return None
@@ -216,6 +232,7 @@ class Connector(Generic[S]):
 
     kind: str
     settings: type[S]
+    #: The most that a channel of this kind can carry; see :meth:`able`.
     capabilities: Capabilities
     verify: Callable[[Request, S], bool]
     parse: Callable[[Request, S], Sequence[AnyEvent]]
@@ -228,7 +245,15 @@ class Connector(Generic[S]):
     account: Callable[[S], str] = no_account
     #: The body to answer a GET with, if it is the provider's question whether the address is ours; None: it is not. Pure.
     handshake: Callable[[Request, S], bytes | None] = no_handshake
+    #: How many messages of one sender are work; pure.
+    flood: Callable[[S], Flood] = no_flood
     #: What the provider is told after its webhook is durable.
     answer: Answer = TAKEN
+    #: Where settings take something away: what is left of ``capabilities``. None: always all of it. Pure.
+    capabilities_for: Callable[[S], Capabilities] | None = None
     #: The provider's documents that the connector was written to, with the date they were read.
     sources: tuple[str, ...] = ()
+
+    def able(self, settings: S) -> Capabilities:
+        """What a channel with these settings can carry."""
+        return self.capabilities if self.capabilities_for is None else self.capabilities_for(settings)

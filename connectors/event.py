@@ -176,6 +176,10 @@ class ChatStarted(PersonEvent, frozen=True, tag="chat.started"):
     payload: str = ""
 
 
+class ProfileReported(PersonEvent, frozen=True, tag="profile.reported"):
+    """The provider told us, when we asked, what a person calls themselves: ``sender.name``, a claim. It makes nobody a customer."""
+
+
 class AddressMoved(Event, frozen=True, tag="address.moved"):
     """The same chat or person has a new address; answers go there from now on."""
 
@@ -208,6 +212,7 @@ AnyEvent = (
     | AccountReported
     | ConsentChanged
     | ChatStarted
+    | ProfileReported
     | AddressMoved
     | PayloadIgnored
     | PayloadQuarantined

@@ -24,6 +24,7 @@ def render_matrix(connectors: Sequence[Connector[Any]]) -> str:
         [name, *(column[name] for column in columns)]
         for name in _column(Capabilities(limits=_none(), sends=frozenset(), receives=frozenset()))
     ]
+    rows.append(["a channel's settings may take some of it away", *(_yes(one.capabilities_for is not None) for one in connectors)])
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -53,6 +54,7 @@ def _column(able: Capabilities) -> dict[str, str]:
         "the same message twice arrives once": _yes(able.idempotent),
         "longest text": _number(limits.text, unit),
         "longest caption": _number(limits.caption, unit) if limits.caption else "no captions",
+        "files of one message": "all" if able.bundles else _number(max((album.most for album in limits.albums), default=1), ""),
         "most choices": _number(limits.choices, ""),
         "largest file sent, fetched": f"{_bytes(limits.upload_bytes)}, {_bytes(limits.download_bytes)}",
         "calls a second, per chat": f"{limits.rate:g}, {limits.bucket_rate:g}" if limits.rate else "no limit",

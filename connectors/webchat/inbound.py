@@ -85,6 +85,8 @@ class ProfileFrame(Frame, frozen=True, kw_only=True, tag="profile"):
 
     name: Annotated[str, Meta(max_length=100)] = ""
     email: Annotated[str, Meta(max_length=254, pattern=r"^(?:[^@\s]+@[^@\s]+)?$")] = ""
+    #: BCP 47: that of the chat's window, for letters.
+    language: Annotated[str, Meta(max_length=35, pattern=r"^(?:[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)?$")] = ""
 
 
 class IdentifyFrame(Frame, frozen=True, kw_only=True, tag="identify"):
@@ -182,7 +184,8 @@ def read_frame(body: bytes) -> AnyFrame:
 
 def _claiming(visitor: Visitor, frame: ProfileFrame) -> Sender:
     mail = ((mail_of_visitor(visitor.identity, frame.email.lower()), Evidence.CLAIMED),) if frame.email else ()
-    return Sender(identity=visitor.identity, evidence=Evidence.SIGNED, name=frame.name.strip(), aliases=mail)
+    name = frame.name.strip()
+    return Sender(identity=visitor.identity, evidence=Evidence.SIGNED, name=name, language=frame.language, aliases=mail)
 
 
 def _channel_of(request: Request) -> str:
