@@ -12,6 +12,7 @@ import msgspec
 
 from connectors.identity import Identity, partition_of
 from storage.access import EVERY_QUEUE, SUPERVISORS_ONLY
+from storage.file import StoredFile
 from storage.interaction import Health
 from storage.record import Agent, Conversation, Customer, Decision, Entry, KnownIdentity, Message, MessageKind, Queue
 
@@ -77,6 +78,19 @@ def health_event(channel_id: str, health: Health, changed: Sequence[str], at: da
     """``channel.health_changed``: ``{channel_id, health, changed}``, the last being the components whose state is another one."""
     data = {"channel_id": channel_id, "health": health, "changed": changed}
     return _plain("channel.health_changed", data, at, (SUPERVISORS_ONLY,))
+
+
+def withheld_event(file: StoredFile, at: datetime) -> Entry:
+    """``file.withheld``: ``{file_id, name, size, conversation_id, uploader, finding}``; its message, if it is in one, says so too."""
+    data = {
+        "file_id": file.id,
+        "name": file.name,
+        "size": file.size,
+        "conversation_id": file.conversation_id,
+        "uploader": file.uploader,
+        "finding": file.finding,
+    }
+    return _plain("file.withheld", data, at, (SUPERVISORS_ONLY,))
 
 
 def failure_event(pos: int, why: str, partition_: int, at: datetime) -> Entry:

@@ -6,15 +6,18 @@ from typing import Any, ClassVar
 
 from msgspec import structs
 
+from connectors.event import Status, WatermarkReported, decode_event, encode_event
 from connectors.identity import Identity
 from routing import announce, effect
 from routing.assign import Assignment, assign, free_places
-from routing.line import activity
+from routing.custody import put_file
+from routing.line import activity, without_unseen
 from routing.load import EVERYTHING, uploads
 from routing.state import Move, after
 from storage.errors import Conflict
+from storage.file import StoredFile, Verdict
 from storage.protocol import Transaction
-from storage.record import Agent, AgentLoad, Appended, Conversation, Customer, Entry, Message, MessageKind, Queue
+from storage.record import Agent, Appended, Conversation, Customer, Entry, Message, MessageKind, Queue
 
 #: Looked at beyond the free places, because the longest waiting may be in a queue whose members are all busy.
 LOOK_AHEAD = 50
@@ -46,7 +49,10 @@ class Applier:
         self._now = now
         self._head = -1
         self._entries: list[Entry] = []
-        self._parked: bool | None = None
+        self._parked: dict[str, bool] = {}
+        #: Queues that have to be looked at, and conversations that have just begun to wait.
+        self._changed: frozenset[str] = frozenset()
+        self._fresh: frozenset[str] = frozenset()
         self.done = Applied()
 
     async def apply(self, effects: Sequence[effect.Effect], now: datetime | None = None) -> None:
@@ -56,7 +62,12 @@ class Applier:
             await self._handlers[type(one)](self, one)
 
     async def flush(self) -> None:
-        """Append what was announced."""
+        """Give what waits to whoever is free, and append what was announced.
+
+        Once for all decisions: so the longest waiting comes first among everything that they brought.
+        """
+        if self._changed:
+            await self._assign()
         entries, self._entries = self._entries, []
         outcomes = await self._tx.stream.append(entries) if entries else []
         assert outcomes == [Appended(self._head + 1 + index) for index in range(len(entries))]
@@ -108,11 +119,11 @@ class Applier:
             inbound = pos if written else conversation.last_inbound_pos
             conversation = structs.replace(conversation, last_pos=pos, last_inbound_pos=inbound)
             await self._tx.conversations.update(conversation)
+        message = await self._claim_uploads(message)
         await self._tx.messages.insert(message)
         if one.outbox is not None:
             await self._tx.outbox.put(one.outbox)
             self.done.outbox = True
-        await self._claim_uploads(message)
         self.done.messages[message.id] = message
         self.done.conversations[conversation.id] = conversation
         name = await self._customer_name(conversation.customer_id)
@@ -130,12 +141,21 @@ class Applier:
         name = await self._customer_name(conversation.customer_id)
         await self._announce(announce.message_event(one.event, one.message, conversation, self._now, name))
 
-    async def _claim_uploads(self, message: Message) -> None:
-        """A file that an agent uploaded becomes visible with the conversation it was sent in."""
+    async def _claim_uploads(self, message: Message) -> Message:
+        """A file that somebody uploaded becomes visible with the conversation it was sent in; a shopper's once a scanner has seen it."""
+        unseen: dict[str, StoredFile] = {}
         for stored in uploads(message.parts):
             file = await self._tx.files.get(stored)
             if file is not None and not file.conversation_id:
                 await self._tx.files.put(structs.replace(file, conversation_id=message.conversation_id))
+            if file is not None and file.verdict in (Verdict.WAITING, Verdict.WITHHELD):
+                unseen[stored] = file
+        if not unseen or message.kind is not MessageKind.INBOUND:
+            return message
+        message, jobs = without_unseen(message, unseen, self._now)
+        for job in jobs:
+            await self._put_media_job(effect.PutMediaJob(job=job))
+        return message
 
     async def _link(self, one: effect.LinkProvider) -> None:
         await self._link_id(one.channel, one.provider_id, one.message_id, one.part)
@@ -145,9 +165,12 @@ class Applier:
             await self._tx.messages.link(channel, provider_id, message_id, part)
         except Conflict:
             return  # a provider that gives one id to two messages must not keep the second one from being recorded
-        if self._parked is None:
-            self._parked = await self._tx.messages.any_parked()
-        if self._parked:
+        await self._revive(channel, provider_id)
+
+    async def _revive(self, channel: str, provider_id: str) -> None:
+        if channel not in self._parked:
+            self._parked[channel] = await self._tx.messages.any_parked(channel)
+        if self._parked[channel]:
             self.done.revived += [(channel, data) for data in await self._tx.messages.unpark(channel, provider_id)]
 
     async def _report(self, one: effect.ReportPiece) -> None:
@@ -157,7 +180,18 @@ class Applier:
 
     async def _park(self, one: effect.ParkEvent) -> None:
         await self._tx.messages.park(one.channel, one.provider_id, one.data, one.at)
-        self._parked = True
+        self._parked[one.channel] = True
+
+    async def _keep_watermark(self, one: effect.KeepWatermark) -> None:
+        key = _watermark_key(one.event.status, one.event.sender.identity)
+        kept = [decode_event(data) for data in await self._tx.messages.unpark(one.channel, key)]
+        newest = max((mark for mark in (*kept, one.event) if isinstance(mark, WatermarkReported)), key=lambda mark: mark.up_to)
+        await self._tx.messages.park(one.channel, key, encode_event(newest), one.at)
+        self._parked[one.channel] = True
+
+    async def _recall_watermarks(self, one: effect.RecallWatermarks) -> None:
+        for status in (Status.DELIVERED, Status.READ):
+            await self._revive(one.channel, _watermark_key(status, one.identity))
 
     async def _remember(self, one: effect.RememberCommand) -> None:
         await self._tx.messages.link("", f"command:{one.command_id}", one.message_id, 0)
@@ -239,7 +273,11 @@ class Applier:
         await self._tx.files.remove_job(one.job_id)
 
     async def _put_file(self, one: effect.PutFile) -> None:
-        await self._tx.files.put(one.file)
+        for entry in await put_file(self._tx, one.file, self._now):
+            await self._announce(entry)
+
+    async def _count(self, one: effect.Count) -> None:
+        await self._tx.tallies.add(one.name, one.at)
 
     # --- agents and queues
 
@@ -268,20 +306,19 @@ class Applier:
         await self._announce(announce.decision_event(one.decision, conversation))
 
     async def _rebalance(self, one: effect.Rebalance) -> None:
+        self._changed |= one.queue_ids
+        self._fresh |= one.fresh
+
+    async def _assign(self) -> None:
         """Look at the queues, and at every other queue of whoever is free there: the longest waiting comes first, wherever it waits."""
-        members: dict[str, Sequence[AgentLoad]] = {queue: await self._tx.queues.members(queue) for queue in one.queue_ids}
-        for load in [load for loads in members.values() for load in loads]:
-            for queue in await self._tx.queues.of_agent(load.agent.id):
-                if queue not in members:
-                    members[queue] = await self._tx.queues.members(queue)
+        members = await self._tx.queues.around(sorted(self._changed))
+        fresh, self._changed, self._fresh = self._fresh, frozenset(), frozenset()
         places = free_places(members)
-        if not places and not one.fresh:
+        if not places and not fresh:
             return
-        waiting: list[Conversation] = []
-        for queue in members:
-            waiting += await self._tx.conversations.waiting(queue, places + LOOK_AHEAD if places else LOOK_AHEAD)
-        waiting += await self._missing_fresh(waiting, one.fresh)
-        for assignment in assign(waiting, members, one.fresh, self._now):
+        waiting = await self._tx.conversations.waiting(list(members), places + LOOK_AHEAD if places else LOOK_AHEAD)
+        waiting += await self._missing_fresh(waiting, fresh)
+        for assignment in assign(waiting, members, fresh, self._now):
             await self.apply(_assigned(assignment, self._now, str(await self._next_pos())))
 
     async def _missing_fresh(self, waiting: list[Conversation], fresh: frozenset[str]) -> list[Conversation]:
@@ -298,6 +335,8 @@ class Applier:
         effect.LinkProvider: _link,
         effect.ReportPiece: _report,
         effect.ParkEvent: _park,
+        effect.KeepWatermark: _keep_watermark,
+        effect.RecallWatermarks: _recall_watermarks,
         effect.RememberCommand: _remember,
         effect.PutCustomer: _put_customer,
         effect.PutIdentity: _put_identity,
@@ -314,7 +353,13 @@ class Applier:
         effect.SetMember: _set_member,
         effect.RecordDecision: _record_decision,
         effect.Rebalance: _rebalance,
+        effect.Count: _count,
     }
+
+
+def _watermark_key(status: Status, identity: Identity) -> str:
+    """Under which a watermark is parked: no provider's id looks like it."""
+    return f"watermark:{status}:{identity}"
 
 
 def _assigned(assignment: Assignment, now: datetime, seed: str) -> list[effect.Effect]:

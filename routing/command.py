@@ -12,8 +12,9 @@ from connectors.content import AnyPart
 from connectors.contract import Outcome, Sent
 from connectors.identity import Identity
 from storage.access import Scope
+from storage.file import StoredFile
 from storage.protocol import EVERY_PARTITION
-from storage.record import Attempt, Presence, Priority, Role, StoredFile
+from storage.record import Attempt, Presence, Priority, Role
 
 
 class Actor(Struct, frozen=True, kw_only=True):
@@ -166,6 +167,8 @@ class KeepProgress(Command, frozen=True, kw_only=True):
     """What an attempt under way has sent so far, before it goes on: a crash from then on costs nobody a second copy. Result: None."""
 
     message_id: str
+    #: By which it went, for what the provider calls it; empty: it is looked up.
+    channel: str = ""
     #: Number of the attempt.
     number: int
     #: One per call made, in the order of parts.
@@ -183,6 +186,8 @@ class FinishAttempt(Command, frozen=True, kw_only=True):
     """
 
     message_id: str
+    #: By which it went, for what the provider calls it; empty: it is looked up.
+    channel: str = ""
     attempt: Attempt
     outcomes: tuple[Outcome, ...]
     #: How many calls the whole message takes; 0: whoever knew it is gone.
@@ -210,7 +215,7 @@ class CrashedAttempts(Command, frozen=True, kw_only=True):
 
 
 class MediaStored(Command, frozen=True, kw_only=True):
-    """A media part has its copy, or never will. Result: None."""
+    """A media part has its copy, or never will; or it has one that nobody gets, because of the file's verdict. Result: None."""
 
     job_id: str
     message_id: str
@@ -242,6 +247,10 @@ class MailTranscript(ConversationCommand, frozen=True, kw_only=True):
     by: str
     #: What the chat is called.
     title: str
+
+
+class OptOut(ConversationCommand, frozen=True, kw_only=True):
+    """Whoever reads what we send in this conversation wants no more of it, as if they had written STOP. Result: None."""
 
 
 class VisitorSeen(Command, frozen=True, kw_only=True):
@@ -278,5 +287,6 @@ AnyCommand = (
     | MediaStored
     | MailUnseen
     | MailTranscript
+    | OptOut
     | VisitorSeen
 )

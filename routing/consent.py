@@ -23,6 +23,15 @@ def consent_by_writing(event: MessageReceived, received: datetime) -> bool:
     return not event.public and not event.automatic and (event.at is None or received - event.at <= FRESH)
 
 
+def opt_out(addresses: list[KnownIdentity], conversation: Conversation | None, at: datetime, seed: str) -> list[Effect]:
+    """None of these wants our messages from now on; who had said so already is not told of again. One line says so."""
+    effects: list[Effect] = []
+    for known in addresses:
+        if not known.opted_out:
+            effects += consent(known, None if effects else conversation, at, seed, opted_in=False)
+    return effects
+
+
 def consent(known: KnownIdentity, conversation: Conversation | None, at: datetime, seed: str, *, opted_in: bool) -> list[Effect]:
     """Remember it, tell everybody, and leave a line where somebody is talking with them."""
     changed = structs.replace(known, opted_out=not opted_in)

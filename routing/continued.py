@@ -23,7 +23,7 @@ from routing.announce import partition
 from routing.command import MailUnseen
 from routing.consent import consent
 from routing.delivery import RANK
-from routing.effect import AddMessage, Effect, MoveIdentities, OpenConversation
+from routing.effect import AddMessage, Count, Effect, MoveIdentities, OpenConversation
 from routing.identity import Identified
 from routing.letter import Letter, Written, compose_letter
 from routing.line import activity, preview
@@ -47,7 +47,13 @@ from storage.record import (
 PAUSE: Final = timedelta(minutes=15)
 #: The code of the chat's line that says so: whatever stands above it went with that mail, or was seen before.
 MAILED: Final = "mailed"
+#: The code of the one that says that it did not go, because the mailbox had too many.
+UNMAILED: Final = "unmailed"
 _REFUSAL: Final = "stop"
+#: To a mailbox that nobody has proved to be theirs go at most so many letters a day, over all visitors: else whoever opens chat after chat
+#: could fill a stranger's. Counted in whole hours, so that no 24 of them have more.
+LETTERS: Final = 5
+LETTER_HOURS: Final = 25
 
 
 class Address(Struct, frozen=True, kw_only=True):
@@ -61,6 +67,13 @@ class Address(Struct, frozen=True, kw_only=True):
     #: Its newest conversation on the e-mail channel, and the newest of our mails in it.
     conversation: Conversation | None = None
     last: Message | None = None
+    #: Letters that went to this mailbox within a day, whichever visitors had typed it.
+    letters: int = 0
+
+    @property
+    def crowded(self) -> bool:
+        """Has whoever reads there, of whom we know nothing, had enough of them?"""
+        return not self.proved and self.letters >= LETTERS
 
 
 class Absence(Struct, frozen=True, kw_only=True):
@@ -69,6 +82,8 @@ class Absence(Struct, frozen=True, kw_only=True):
     chat: Conversation
     lines: tuple[Message, ...]
     address: Address | None
+    #: The visitor's, as a BCP 47 tag; empty if unknown.
+    language: str = ""
 
 
 def choose_address(visitor: Identity, known: list[KnownIdentity]) -> tuple[Identity, bool] | None:
@@ -99,7 +114,22 @@ def decide(command: MailUnseen, absence: Absence, rules: Rules, now: datetime) -
         due = max(due, told.received_at + PAUSE)
     if due > now:
         return [], math.ceil((due - now).total_seconds())
+    if address.crowded:
+        return _unmailed(absence, address, now), 0
     return _mail(command, absence, address, unseen, rules, now), 0
+
+
+def _unmailed(absence: Absence, address: Address, now: datetime) -> list[Effect]:
+    """Agents learn of it once a day."""
+    if any(says(line, UNMAILED) and now - line.received_at < timedelta(days=1) for line in absence.lines):
+        return []
+    return [activity(absence.chat, now, UNMAILED, UNMAILED, subject=address.identity.value)]
+
+
+def mailbox_name(address: str) -> str:
+    """What letters to a mailbox are counted under: what stands behind a ``+``, and dots, are the same mailbox at the largest providers."""
+    local, _, domain = address.casefold().rpartition("@")
+    return f"letter:{local.partition('+')[0].replace('.', '')}@{domain}"
 
 
 def says(line: Message, code: str) -> bool:
@@ -130,7 +160,14 @@ def willing(address: Address) -> bool:
 
 def _mail(command: MailUnseen, absence: Absence, address: Address, unseen: list[Message], rules: Rules, now: datetime) -> list[Effect]:
     letter = compose_letter(
-        Letter(title=command.title, proved=address.proved, lines=absence.lines, unseen=tuple(unseen), origins=command.origins)
+        Letter(
+            title=command.title,
+            proved=address.proved,
+            lines=absence.lines,
+            unseen=tuple(unseen),
+            origins=command.origins,
+            language=absence.language,
+        )
     )
     return posted(
         Post(by=command.by, letter=letter, cause=unseen[0], code=MAILED, author=unseen[-1].author.name), absence, address, rules, now
@@ -172,7 +209,8 @@ def posted(post: Post, absence: Absence, address: Address, rules: Rules, now: da
     item = _item(message, begun, post.author, now + rules.reply_life)
     line = AddMessage(message=message, conversation=structs.replace(begun, preview=preview(parts), updated_at=now), outbox=item)
     opening: list[Effect] = [] if address.conversation else [OpenConversation(conversation=begun)]
-    return [*opening, line, activity(chat, now, post.cause.id, post.code, subject=address.identity.value)]
+    counted: list[Effect] = [] if address.proved else [Count(name=mailbox_name(address.identity.value), at=now)]
+    return [*opening, line, *counted, activity(chat, now, post.cause.id, post.code, subject=address.identity.value)]
 
 
 def _begin(by: str, chat: Conversation, address: Address, now: datetime) -> Conversation:

@@ -4,21 +4,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from connectors.event import WatermarkReported
 from connectors.identity import Identity
+from storage.file import MediaJob, StoredFile
 from storage.piece import Piece
-from storage.record import (
-    Agent,
-    Attempt,
-    Conversation,
-    Customer,
-    Decision,
-    KnownIdentity,
-    MediaJob,
-    Message,
-    OutboxItem,
-    Queue,
-    StoredFile,
-)
+from storage.record import Agent, Attempt, Conversation, Customer, Decision, KnownIdentity, Message, OutboxItem, Queue
 
 
 class Effect(Struct, frozen=True, kw_only=True):
@@ -107,6 +97,21 @@ class ParkEvent(Effect, frozen=True, kw_only=True):
     at: datetime
 
 
+class KeepWatermark(Effect, frozen=True, kw_only=True):
+    """Keep the newest watermark of a person, for replies of ours that we do not know of yet."""
+
+    channel: str
+    event: WatermarkReported
+    at: datetime
+
+
+class RecallWatermarks(Effect, frozen=True, kw_only=True):
+    """A reply to this person is known to be out: decide again what was kept about them."""
+
+    channel: str
+    identity: Identity
+
+
 class PutMediaJob(Effect, frozen=True, kw_only=True):
     """Fetch a file later."""
 
@@ -180,6 +185,13 @@ class Rebalance(Effect, frozen=True, kw_only=True):
     queue_ids: frozenset[str]
     #: Conversations that have just begun to wait: they get a decision record even if nobody is free.
     fresh: frozenset[str] = frozenset()
+
+
+class Count(Effect, frozen=True, kw_only=True):
+    """One more of what a limit counts, see ``storage.nouns.Tallies``."""
+
+    name: str
+    at: datetime
 
 
 class RememberCommand(Effect, frozen=True, kw_only=True):

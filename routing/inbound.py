@@ -15,12 +15,13 @@ from connectors.event import (
     PayloadIgnored,
     PayloadQuarantined,
     PersonEvent,
+    ProfileReported,
     ReactionChanged,
     StatusReported,
     WatermarkReported,
     encode_event,
 )
-from routing import report
+from routing import flood, report
 from routing.answer import with_choice
 from routing.consent import consent, consent_by_writing
 from routing.continued import joining, refusal, refuses
@@ -32,10 +33,12 @@ from routing.effect import (
     OpenConversation,
     ParkEvent,
     Rebalance,
+    RecallWatermarks,
     RedirectOutbox,
 )
 from routing.identity import Identified, identify
 from routing.line import activity, began, from_elsewhere, from_shopper, keeping_copies, media_jobs, presentable, preview, shown_time
+from routing.linked import started
 from routing.rules import Rules
 from routing.snapshot import Arrival, Snapshot
 from routing.state import Move, after
@@ -59,11 +62,13 @@ def decide(arrival: Arrival, snapshot: Snapshot, rules: Rules) -> list[Effect]:
         case StatusReported():
             return report.status(arrival, event, snapshot, rules)
         case WatermarkReported():
-            return report.watermark(event, snapshot)
+            return report.watermark(arrival, event, snapshot)
         case ConsentChanged():
             return _consent(arrival, event, snapshot)
         case ChatStarted():
-            return _identified(arrival, event, snapshot).effects
+            return started(arrival, _identified(arrival, event, snapshot), snapshot.linked)
+        case ProfileReported():
+            return _identified(arrival, event, snapshot).effects if snapshot.customer is not None else []
         case AddressMoved():
             return _moved(arrival, event, snapshot)
         case AccountReported() | PayloadIgnored() | PayloadQuarantined():
@@ -78,14 +83,17 @@ def _identified(arrival: Arrival, event: PersonEvent, snapshot: Snapshot) -> Ide
 
 
 def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules: Rules) -> list[Effect]:
+    limits = rules.channel(arrival.channel).flood
+    if not (refused := refuses(event, snapshot.thread)):
+        event = flood.by_sender(event, snapshot.counted, limits)
     who = joining(event, _identified(arrival, event, snapshot), snapshot.known, snapshot.thread, arrival.at)
     effects = list(who.effects)
-    refused = refuses(event, snapshot.thread)
     thread = joined(arrival, event, who, snapshot.thread, rules)
     if thread is not None and snapshot.thread is not None:
         snapshot = structs.replace(
             snapshot, conversation=thread.conversation, agent=snapshot.thread.agent, agent_queues=snapshot.thread.agent_queues
         )
+    event = event if refused else flood.by_domain(event, snapshot.conversation, snapshot.counted, limits)
     event = structs.replace(event, parts=with_choice(event.parts, snapshot.asked, rules.channel(arrival.channel)))
     if event.group and snapshot.album is not None and _is_live(snapshot.album, snapshot.conversation):
         return effects + _join_album(event, snapshot.album)
@@ -108,6 +116,8 @@ def _message(arrival: Arrival, event: MessageReceived, snapshot: Snapshot, rules
     ids = (event.message_id, *((album_id(event),) if event.group else ()))
     effects.append(AddMessage(message=message, conversation=conversation, provider_ids=ids))
     effects += media_jobs(message, event.key)
+    effects += flood.told(event, conversation, snapshot.counted, limits, arrival.at)
+    effects += flood.counts(event, arrival.channel, arrival.at, limits, entering=bool(entering))
     if entering and conversation.state is State.QUEUED:
         effects.append(Rebalance(queue_ids=frozenset({conversation.queue_id}), fresh=frozenset({conversation.id})))
     return effects
@@ -219,7 +229,8 @@ def _echo(arrival: Arrival, event: MessageEchoed, snapshot: Snapshot, rules: Rul
     message = from_elsewhere(arrival, event, conversation)
     answered = None if conversation.state is State.OPEN else conversation.waiting_since
     conversation = structs.replace(conversation, preview=preview(message.parts), waiting_since=answered, updated_at=arrival.at)
-    return [*effects, AddMessage(message=message, conversation=conversation, provider_ids=(event.message_id,))]
+    effects.append(AddMessage(message=message, conversation=conversation, provider_ids=(event.message_id,)))
+    return [*effects, RecallWatermarks(channel=arrival.channel, identity=event.sender.identity)]
 
 
 # --- about messages ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from connectors.content import Activity, Media, plain_text
 from connectors.text import clusters
+from routing.letter_words import Words, words_for
 from storage.record import Message, MessageKind
 
 #: Lines of one letter, and characters of each.
@@ -15,10 +16,6 @@ LINE_CHARS: Final = 2_000
 #: Of a whole transcript.
 TRANSCRIPT_CHARS: Final = 50_000
 _PAGE_CHARS: Final = 300
-_NOT_ME: Final = (
-    "You get this because somebody gave your address in our chat. If that was not you, answer with the one word STOP:"
-    " no more of these mails will come, and nobody in that chat learns anything about you."
-)
 
 
 class Letter(Struct, frozen=True, kw_only=True):
@@ -33,6 +30,8 @@ class Letter(Struct, frozen=True, kw_only=True):
     unseen: tuple[Message, ...]
     #: Pages of these may be linked to.
     origins: tuple[str, ...]
+    #: The visitor's, as a BCP 47 tag; empty if unknown.
+    language: str = ""
 
 
 class Written(Struct, frozen=True, kw_only=True):
@@ -44,33 +43,37 @@ class Written(Struct, frozen=True, kw_only=True):
 
 def compose_letter(letter: Letter) -> Written:
     """To an address that is not proved goes nothing that the visitor could have chosen: no question, no name, no more than a path."""
+    words = words_for(letter.language)
     names = list(dict.fromkeys(line.author.name for line in letter.unseen if line.author.name))
-    who = " and ".join(names) if names else "We"
     shown = _excerpt(letter)
-    said = [f"{who} answered in the chat “{letter.title}” after you had left:", *(_block(line) for line in shown)]
+    said = [words.answered.format(who=words.between.join(names) or words.we, title=letter.title)]
+    said += (_block(line, words) for line in shown)
     left_out = len(letter.unseen) - sum(line in letter.unseen for line in shown)
     if left_out:
-        said.append(f"({left_out} more in the chat)")
+        said.append(words.more.format(count=left_out))
     page = _page(letter)
-    said.append(f"Answer this mail, or go on in the chat: {page}" if page else "Answer this mail, or go on in the chat.")
+    said.append(words.go_on_at.format(page=page) if page else words.go_on)
     if not letter.proved:
-        said.append(_NOT_ME)
-    return Written(subject=f"Your chat with us: {letter.title}", text="\n\n".join(said))
+        said.append(words.not_me)
+    return Written(subject=words.subject.format(title=letter.title), text="\n\n".join(said))
 
 
-def compose_transcript(title: str, lines: tuple[Message, ...], *, proved: bool) -> Written:
-    """The newest of ``lines`` for which there is room."""
+def compose_transcript(title: str, lines: tuple[Message, ...], *, proved: bool, language: str = "") -> Written:
+    """The newest of ``lines`` for which there is room. To an address that is not proved what the visitor wrote does not go: it is a
+    stranger's, who could have written it for whoever reads that mail."""
+    words = words_for(language)
     blocks: list[str] = []
     room = TRANSCRIPT_CHARS
     for line in reversed(lines):
-        block = _block(line)
+        known = proved or line.kind is not MessageKind.INBOUND
+        block = _block(line, words) if known else f"{words.you}:\n{words.withheld}"
         room -= len(block)
         if room < 0:
-            blocks.append("(What was said before is left out.)")
+            blocks.append(words.cut)
             break
         blocks.append(block)
-    said = [f"What was said in the chat “{title}”, as asked for there:", *reversed(blocks)]
-    return Written(subject=f"Your chat with us: {title}", text="\n\n".join([*said, *([] if proved else [_NOT_ME])]))
+    said = [words.transcript.format(title=title), *reversed(blocks)]
+    return Written(subject=words.subject.format(title=title), text="\n\n".join([*said, *([] if proved else [words.not_me])]))
 
 
 def _excerpt(letter: Letter) -> tuple[Message, ...]:
@@ -82,13 +85,14 @@ def _excerpt(letter: Letter) -> tuple[Message, ...]:
     return (*before[len(before) - min(room, len(before)) :], *letter.unseen[:LINES])
 
 
-def _block(line: Message) -> str:
+def _block(line: Message, words: Words) -> str:
     """A line with who wrote it."""
-    files = [f"[a file: {part.name}]" if part.name else "[a file]" for part in line.parts if isinstance(part, Media)]
+    media = [part for part in line.parts if isinstance(part, Media)]
+    files = [words.named_file.format(name=part.name) if part.name else words.file for part in media]
     text = "\n".join([*([said] if (said := plain_text(tuple(p for p in line.parts if not isinstance(p, Media)))) else []), *files])
     if len(text) > LINE_CHARS:
         text = "".join(clusters(text[: LINE_CHARS + 1])[:-1]) + " […]"
-    name = "You" if line.kind is MessageKind.INBOUND else line.author.name or "We"
+    name = words.you if line.kind is MessageKind.INBOUND else line.author.name or words.we
     return f"{name}:\n{text}"
 
 

@@ -1,5 +1,6 @@
 """How lines of a history are made. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,8 +12,9 @@ from connectors.names import harmless_name
 from connectors.text import clusters
 from routing.effect import AddMessage, Effect, PutMediaJob
 from routing.snapshot import Arrival
+from storage.file import MediaJob, StoredFile, Verdict
 from storage.ids import derive_id
-from storage.record import Author, AuthorKind, Conversation, MediaJob, Message, MessageKind
+from storage.record import Author, AuthorKind, Conversation, Message, MessageKind
 
 #: A provider's clock is believed within these bounds around our own.
 PAST: Final = timedelta(days=7)
@@ -141,14 +143,22 @@ def keeping_copies(parts: tuple[AnyPart, ...], former: tuple[AnyPart, ...]) -> t
     """``parts`` of an edit, with the copies that we already hold of the same files."""
     copies = {part.ref: part for part in former if isinstance(part, Media)}
     return tuple(
-        structs.replace(part, stored=copy.stored, problem=copy.problem, mime=copy.mime, size=copy.size)
+        structs.replace(
+            part,
+            stored=copy.stored,
+            problem=copy.problem,
+            mime=copy.mime,
+            size=copy.size,
+            checking=copy.checking,
+            withheld=copy.withheld,
+        )
         if isinstance(part, Media) and (copy := copies.get(part.ref)) is not None
         else part
         for part in parts
     )
 
 
-def with_copy(message: Message, part: int, ref: str, stored: str, problem: str, size: int, mime: str) -> Message:
+def with_copy(message: Message, part: int, ref: str, file: StoredFile | None, problem: str) -> Message:
     """The line after the file ``ref`` was fetched, or given up. An edit may have moved it from its place ``part``, or removed it."""
     places = [index for index, one in enumerate(message.parts) if isinstance(one, Media) and one.ref == ref]
     if not places:
@@ -156,5 +166,34 @@ def with_copy(message: Message, part: int, ref: str, stored: str, problem: str, 
     part = part if part in places else places[0]
     media = message.parts[part]
     assert isinstance(media, Media)
-    fetched = structs.replace(media, stored=stored, problem=problem, size=size or media.size, mime=mime or media.mime)
+    fetched = structs.replace(media, problem=problem) if file is None else _copied(media, file)
     return structs.replace(message, parts=(*message.parts[:part], fetched, *message.parts[part + 1 :]))
+
+
+def _copied(media: Media, file: StoredFile) -> Media:
+    media = structs.replace(media, size=file.size or media.size, mime=file.mime or media.mime)
+    match file.verdict:
+        case Verdict.WAITING:
+            return structs.replace(media, stored="", checking=True)
+        case Verdict.WITHHELD:
+            problem = f"a file was withheld: {file.finding}"
+            return structs.replace(media, stored="", checking=False, withheld=file.finding, problem=problem)
+        case Verdict.NONE | Verdict.CLEAN:
+            return structs.replace(media, stored=file.id, checking=False, problem="")
+
+
+def without_unseen(message: Message, unseen: Mapping[str, StoredFile], now: datetime) -> tuple[Message, list[MediaJob]]:
+    """The line of a shopper without those of their uploads that nobody may have (yet), and the jobs by which the others come later."""
+    parts: list[AnyPart] = []
+    jobs: list[MediaJob] = []
+    for index, part in enumerate(message.parts):
+        file = unseen.get(part.stored) if isinstance(part, Media) else None
+        if not isinstance(part, Media) or file is None:
+            parts.append(part)
+            continue
+        # By the file's own id the worker finds it, and then this part.
+        parts.append(structs.replace(_copied(part, file), ref=file.id))
+        if file.verdict is Verdict.WAITING:
+            id_ = derive_id("med", message.received_at, message.id, "upload", str(index))
+            jobs.append(MediaJob(id=id_, channel="", message_id=message.id, part=index, ref=file.id, attempts=0, next_at=now))
+    return structs.replace(message, parts=tuple(parts)), jobs

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from connectors.capabilities import Flood
 from connectors.content import AnyPart
 from connectors.errors import FailureKind
 from connectors.event import (
     AddressMoved,
+    ChatStarted,
     MessageDeleted,
     MessageEchoed,
     MessageEdited,
@@ -19,6 +21,7 @@ from connectors.event import (
     WatermarkReported,
 )
 from connectors.identity import Identity, proves
+from routing import flood
 from routing.answer import may_answer
 from routing.command import (
     Assign,
@@ -30,6 +33,7 @@ from routing.command import (
     MailUnseen,
     MediaStored,
     MergeCustomers,
+    OptOut,
     PutAgent,
     PutQueue,
     Reopen,
@@ -40,16 +44,16 @@ from routing.command import (
     UnmergeCustomers,
     VisitorSeen,
 )
-from routing.continued import Absence, Address, choose_address
+from routing.continued import LETTER_HOURS, Absence, Address, choose_address, mailbox_name
 from routing.inbound import album_id
 from routing.report import is_echo_of
 from routing.rules import Rules
-from routing.snapshot import Arrival, Snapshot, Thread
+from routing.snapshot import Arrival, Counted, Linked, Snapshot, Thread
 from routing.staff import StaffCommand
 from storage.access import Scope
 from storage.held import SENDING_HELD
 from storage.protocol import Transaction
-from storage.record import AgentLoad, Conversation, Customer, Message, MessageKind, Queue, State
+from storage.record import AgentLoad, Conversation, Customer, KnownIdentity, Message, MessageKind, Queue, State
 
 EVERYTHING = Scope(everything=True)
 #: How far back a visitor's "seen", or a watermark, looks for replies, and a thread for who is in it.
@@ -78,7 +82,8 @@ async def for_arrival(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapsh
             thread = await _thread(tx, arrival.channel, event)
             current = thread.conversation if thread else snapshot.conversation
             asked = await _asked(tx, current) if current and may_answer(event, rules.channel(arrival.channel)) else None
-            return structs.replace(snapshot, quoted=quoted, album=album, thread=thread, asked=asked)
+            counted = await _counted(tx, arrival, event, rules.channel(arrival.channel).flood, (thread, snapshot))
+            return structs.replace(snapshot, quoted=quoted, album=album, thread=thread, asked=asked, counted=counted)
         case MessageEdited() | MessageDeleted() | ReactionChanged():
             return structs.replace(snapshot, message=await tx.messages.by_provider_id(arrival.channel, event.message_id))
         case MessageEchoed():
@@ -90,6 +95,8 @@ async def for_arrival(tx: Transaction, arrival: Arrival, rules: Rules) -> Snapsh
         case WatermarkReported() if snapshot.conversation is not None:
             lines = await tx.messages.of_conversation(snapshot.conversation.id, 0, 0, SEEN_WINDOW)
             return structs.replace(snapshot, messages=tuple(lines))
+        case ChatStarted():
+            return structs.replace(snapshot, linked=await _linked(tx, arrival.channel, event.payload, arrival.at, rules))
         case AddressMoved():
             return Snapshot(conversations=tuple(await tx.conversations.by_thread(arrival.channel, event.old_thread)))
         case _:
@@ -170,6 +177,30 @@ async def _thread(tx: Transaction, channel: str, event: MessageReceived) -> Thre
         return thread
     customer, typed = await tx.customers.get(conversation.customer_id), await tx.customers.find(conversation.identity)
     return structs.replace(thread, customer=customer, typed=typed)
+
+
+async def _counted(
+    tx: Transaction, arrival: Arrival, event: MessageReceived, limits: Flood, around: tuple[Thread | None, Snapshot]
+) -> Counted | None:
+    """What of this sender's, and of their domain's, has come within the hour; None where nothing is limited."""
+    if event.automatic or limits == Flood():
+        return None
+    identity = event.sender.identity
+    sender = await tx.tallies.total(flood.sender_name(arrival.channel, identity), arrival.at, 1)
+    domain = await tx.tallies.total(flood.domain_name(arrival.channel, identity), arrival.at, 1) if limits.domain else 0
+    if not flood.reached(event, counted := Counted(sender=sender, domain=domain), limits):
+        return counted
+    ids = {flood.line_id(one.conversation.id, arrival.at) for one in around if one is not None and one.conversation is not None}
+    lines = [line for id_ in ids if (line := await tx.messages.get(id_)) is not None]
+    return structs.replace(counted, lines=tuple(lines))
+
+
+async def _linked(tx: Transaction, channel: str, token: str, at: datetime, rules: Rules) -> Linked | None:
+    claim = rules.links.read(channel, token, at) if rules.links is not None else None
+    if claim is None or await tx.messages.by_provider_id("", f"command:{claim.use}") is not None:
+        return None
+    conversation = await tx.conversations.get(claim.conversation_id, EVERYTHING)
+    return None if conversation is None else Linked(conversation=conversation, use=claim.use)
 
 
 async def _asked(tx: Transaction, conversation: Conversation) -> Message | None:
@@ -309,14 +340,29 @@ async def for_visitor(tx: Transaction, command: VisitorSeen) -> Snapshot:
     return Snapshot(conversation=conversation, messages=tuple(messages))
 
 
-async def for_absence(tx: Transaction, command: MailUnseen | MailTranscript) -> Absence | None:
+async def for_opt_out(tx: Transaction, command: OptOut) -> tuple[Conversation | None, list[KnownIdentity]]:
+    """A conversation, and what is known of the address that its messages go to: as whose it came in, and as its owner's."""
+    conversation = await tx.conversations.get(command.conversation_id, command.actor.scope)
+    if conversation is None:
+        return None, []
+    identity = conversation.identity
+    wanted = dict.fromkeys([identity, *([Identity("mailto", "", identity.value)] if identity.scheme == "mailto" else [])])
+    return conversation, [known for one in wanted if (known := await tx.customers.find(one)) is not None]
+
+
+async def for_absence(tx: Transaction, command: MailUnseen | MailTranscript, now: datetime) -> Absence | None:
     """A chat whose visitor may have gone; None if it is nobody's."""
     chat = await tx.conversations.get(command.conversation_id, command.actor.scope)
     if chat is None:
         return None
     lines = await tx.messages.of_conversation(chat.id, 0, 0, SEEN_WINDOW)
     chosen = choose_address(chat.identity, await tx.customers.identities(chat.customer_id))
-    return Absence(chat=chat, lines=tuple(lines), address=await _address(tx, command.by, *chosen) if chosen else None)
+    customer = await tx.customers.get(chat.customer_id)
+    address = await _address(tx, command.by, *chosen) if chosen else None
+    if address is not None and not address.proved:
+        letters = await tx.tallies.total(mailbox_name(address.identity.value), now, LETTER_HOURS)
+        address = structs.replace(address, letters=letters)
+    return Absence(chat=chat, lines=tuple(lines), address=address, language=customer.language if customer else "")
 
 
 async def _address(tx: Transaction, by: str, identity: Identity, proved: bool) -> Address:  # noqa: FBT001 - as it was chosen

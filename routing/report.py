@@ -7,7 +7,19 @@ from connectors.errors import FailureKind
 from connectors.event import MessageEchoed, Status, StatusReported, WatermarkReported, encode_event
 from routing.consent import consent
 from routing.delivery import explain
-from routing.effect import ChangeConversation, ChangeMessage, Effect, LinkProvider, NoteAttempt, ParkEvent, ReportPiece, UpdateOutbox
+from routing.effect import (
+    ChangeConversation,
+    ChangeMessage,
+    Effect,
+    KeepWatermark,
+    LinkProvider,
+    NoteAttempt,
+    ParkEvent,
+    RecallWatermarks,
+    ReportPiece,
+    UpdateOutbox,
+)
+from routing.line import shown_time
 from routing.pieces import RESOLVED, adopt, reported, settled, shown, with_piece
 from routing.rules import Rules
 from routing.snapshot import Arrival, Snapshot
@@ -19,7 +31,7 @@ def status(arrival: Arrival, event: StatusReported, snapshot: Snapshot, rules: R
     if snapshot.message is None:
         return [ParkEvent(channel=arrival.channel, provider_id=event.message_id, data=encode_event(event), at=arrival.at)]
     why = explain(event.failure, event.code, event.detail, rules.channel(arrival.channel).sends)
-    effects = _piece(arrival, snapshot.message, snapshot, event.message_id, event.status, why)
+    effects = _piece(arrival, event, snapshot.message, snapshot, event.status, why)
     if event.failure is FailureKind.OPTED_OUT and snapshot.known is not None and not snapshot.known.opted_out:
         effects += consent(snapshot.known, snapshot.conversation, arrival.at, event.key, opted_in=False)
     return effects
@@ -32,7 +44,8 @@ def own_echo(arrival: Arrival, event: MessageEchoed, snapshot: Snapshot) -> list
         return []
     if message.id != event.ours and any(piece.provider_id == event.message_id for piece in snapshot.pieces):
         return []
-    return _piece(arrival, message, snapshot, event.message_id, Status.SENT, "")
+    effects = _piece(arrival, event, message, snapshot, Status.SENT, "")
+    return [*effects, RecallWatermarks(channel=arrival.channel, identity=event.sender.identity)]
 
 
 def is_echo_of(event: MessageEchoed, message: Message) -> bool:
@@ -45,12 +58,14 @@ def is_echo_of(event: MessageEchoed, message: Message) -> bool:
     return any(isinstance(part, Media) for part in event.parts) and any(isinstance(part, Media) for part in message.parts)
 
 
-def _piece(arrival: Arrival, message: Message, snapshot: Snapshot, provider_id: str, status_: Status, why: str) -> list[Effect]:
-    piece = adopt(message, snapshot.pieces, provider_id)
+def _piece(
+    arrival: Arrival, event: StatusReported | MessageEchoed, message: Message, snapshot: Snapshot, status_: Status, why: str
+) -> list[Effect]:
+    piece = adopt(message, snapshot.pieces, event.message_id)
     after = reported(piece, status_, why)
     effects: list[Effect] = []
     if piece not in snapshot.pieces:
-        effects.append(LinkProvider(channel=arrival.channel, provider_id=provider_id, message_id=message.id, part=piece.part))
+        effects.append(LinkProvider(channel=arrival.channel, provider_id=event.message_id, message_id=message.id, part=piece.part))
     if after != piece:
         effects.append(ReportPiece(channel=arrival.channel, message_id=message.id, piece=after))
     known = with_piece(snapshot.pieces, after)
@@ -63,7 +78,7 @@ def _piece(arrival: Arrival, message: Message, snapshot: Snapshot, provider_id: 
             effects.append(UpdateOutbox(item=sure))
             if sure.unknowns < item.unknowns and snapshot.attempts:
                 effects.append(NoteAttempt(attempt=structs.replace(snapshot.attempts[-1], outcome=RESOLVED)))
-            sent_at = arrival.at if sure.status is Status.SENT else None
+            sent_at = shown_time(event.at, arrival.at) if sure.status is Status.SENT else None
             changed = structs.replace(message, possible_duplicate=sure.unknowns > 0, sent_at=message.sent_at or sent_at)
     changed = shown(changed, own, known, message.problem)
     if changed != message:
@@ -71,9 +86,12 @@ def _piece(arrival: Arrival, message: Message, snapshot: Snapshot, provider_id: 
     return effects
 
 
-def watermark(event: WatermarkReported, snapshot: Snapshot) -> list[Effect]:
-    """Everything that had been sent by then has come so far. What failed has not, and what was not sent cannot have."""
-    effects: list[Effect] = []
+def watermark(arrival: Arrival, event: WatermarkReported, snapshot: Snapshot) -> list[Effect]:
+    """Everything that had been sent by then has come so far. What failed has not, and what was not sent cannot have.
+
+    It is kept for what was sent by then and is known later: its sending was not answered yet, or its echo comes late.
+    """
+    effects: list[Effect] = [KeepWatermark(channel=arrival.channel, event=event, at=arrival.at)]
     seen = 0
     below = {Status.READ: (Status.SENT, Status.DELIVERED), Status.DELIVERED: (Status.SENT,)}.get(event.status, ())
     for message in snapshot.messages:

@@ -4,13 +4,13 @@
 in one transaction, so nobody ever sees half of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from connectors.event import decode_event
-from routing import announce, continued, dialogue, inbound, load, sending, staff, transcript, upkeep
+from routing import ahead, announce, continued, dialogue, inbound, load, sending, staff, transcript, upkeep
 from routing.apply import Applied, Applier
 from routing.command import (
     AnyCommand,
@@ -24,6 +24,7 @@ from routing.command import (
     MediaStored,
     MergeCustomers,
     Note,
+    OptOut,
     PutAgent,
     PutQueue,
     Reply,
@@ -33,10 +34,12 @@ from routing.command import (
     VisitorSeen,
     Wake,
 )
+from routing.consent import opt_out
 from routing.rules import Rules
 from routing.snapshot import Arrival
 from storage.errors import SchemaError, Superseded, Unavailable
-from storage.protocol import WHOLE, Store, Transaction
+from storage.foreseen import Shareable
+from storage.protocol import WHOLE, Step, Store, Transaction
 from storage.record import Agent, Attempt, Conversation, Customer, Message, MessageKind, Queue, Recorded
 
 #: The router's name as a reader of the stream.
@@ -64,11 +67,14 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reader stands in its partition, and by which lease it reads."""
+    """Where a reader stands in a partition, and by which lease it reads."""
 
     partition: int
     pos: int
     epoch: int
+
+    def has(self, recorded: Recorded) -> bool:
+        return self.partition in {WHOLE, recorded.entry.partition}
 
 
 class Router:
@@ -85,18 +91,24 @@ class Router:
     # --- the stream
 
     async def route(self, limit: int = 200, partition: int = WHOLE, epoch: int = 0) -> int:
-        """Route up to ``limit`` events after the cursor, in one transaction; returns how many events were passed, 0 at the end.
+        """:meth:`route_each` for one partition, or for the whole stream where nobody else could read it."""
+        return await self.route_each({partition: epoch}, limit)
 
-        An event that cannot be routed is put on record and passed, so that it never holds up those behind it. ``epoch`` is that of
-        the lease by which this node reads the partition, 0 if nobody else could. Raises Superseded when another node reads it now.
+    async def route_each(self, epochs: Mapping[int, int], limit: int) -> int:
+        """Route up to ``limit`` events after the cursors, in one transaction; returns how many events were passed, 0 at the end.
+
+        An event that cannot be routed is put on record and passed, so that it never holds up those behind it. ``epochs`` are those of
+        the leases by which this node reads each partition. Raises Superseded, and routes nothing, when another
+        node reads one of them now.
         """
         try:
-            old = self._cursors.get(partition)
-            if old is None:
-                old = await self._store.view(lambda tx: tx.stream.cursor(CONSUMER, partition))
-            return await self._route(Place(partition, old, epoch), limit)
+            unknown = [partition for partition in epochs if partition not in self._cursors]
+            if unknown:
+                self._cursors |= await self._store.view(lambda tx: _cursors(tx, unknown))
+            return await self._route([Place(partition, self._cursors[partition], epoch) for partition, epoch in epochs.items()], limit)
         except Superseded:
-            self.forget(partition)
+            for partition in epochs:
+                self.forget(partition)
             raise
 
     def passed(self, partition: int) -> int:
@@ -107,52 +119,59 @@ class Router:
         """Another node may have read the partition meanwhile: ask the database where to go on."""
         self._cursors.pop(partition, None)
 
-    async def _route(self, place: Place, limit: int) -> int:
-        batch = await self._store.read(place.partition, place.pos, limit)
+    async def _route(self, places: Sequence[Place], limit: int) -> int:
+        batch = await self._read(places, limit)
         if not batch:
-            self._cursors[place.partition] = place.pos
             return 0
         done: list[Applied] = []
+        concerned = [place for place in places if any(place.has(recorded) for recorded in batch)]
         try:
-            new = await self._store.transact(lambda tx: self._batch(tx, place, batch, done))
+            steps = await self._store.transact(lambda tx: self._batch(tx, concerned, batch, done))
         except (Unavailable, SchemaError, Superseded):
             raise
         except Exception as error:  # noqa: BLE001  a decision's bug must not stop the shop
             if len(batch) == 1:
-                return await self._pass_over(place, batch[0], error)
+                return await self._pass_over(concerned[0], batch[0], error)
             # Halves, so that one bad event among many costs its neighbours little.
-            return await self._route(place, len(batch) // 2)
-        self._cursors[place.partition] = new
+            return await self._route(places, len(batch) // 2)
+        self._cursors |= {step.partition: step.new for step in steps}
         self._signal(done)
         return len(batch)
 
-    async def _batch(self, tx: Transaction, place: Place, batch: list[Recorded], done: list[Applied]) -> int:
+    async def _read(self, places: Sequence[Place], limit: int) -> list[Recorded]:
+        if len(places) == 1:
+            return await self._store.read(places[0].partition, places[0].pos, limit)
+        after = {place.partition: place.pos for place in places}
+        return await self._store.view(lambda tx: tx.stream.read_each(after, limit))
+
+    async def _batch(self, tx: Transaction, places: Sequence[Place], batch: Sequence[Recorded], done: list[Applied]) -> list[Step]:
         # A call that is carried out again after an error begins with nothing done.
         done.clear()
+        arrivals = [_arrival(one.entry.channel, one.entry.data, one.entry.at) for one in batch if one.entry.channel]
         applier = Applier(tx, self._clock())
-        for recorded in batch:
-            entry = recorded.entry
-            if entry.channel:
-                await self._settle(tx, applier, [(entry.channel, entry.data)], entry.at)
-        caught_up = batch[-1].pos == await tx.stream.head(place.partition)
+        if arrivals and self._store.shared:  # elsewhere nothing is far away
+            await tx.foresee(ahead.of_arrivals(arrivals))
+        for arrival in arrivals:
+            await self._settle(tx, applier, [arrival])
+        last = {place: max(recorded.pos for recorded in batch if place.has(recorded)) for place in places}
+        caught_up = [place for place in places if last[place] == await tx.stream.head(place.partition)]
         await applier.flush()
         done.append(applier.done)
         # What was announced just now needs no routing; passing it here saves a transaction of its own.
-        new = await tx.stream.head(place.partition) if caught_up else batch[-1].pos
-        await tx.stream.advance(CONSUMER, place.partition, place.pos, new, place.epoch)
-        return new
+        last |= {place: await tx.stream.head(place.partition) for place in caught_up}
+        steps = [Step(place.partition, place.pos, last[place], place.epoch) for place in places]
+        await tx.stream.advance_each(CONSUMER, steps)
+        return steps
 
-    async def _settle(self, tx: Transaction, applier: Applier, events: list[tuple[str, bytes]], at: datetime) -> None:
-        """Decide and apply ``events``, and those that had waited for what they bring."""
-        todo = list(events)
+    async def _settle(self, tx: Transaction, applier: Applier, arrivals: Sequence[Arrival]) -> None:
+        """Decide and apply what arrived, and what had waited for what it brings."""
+        todo = list(arrivals)
         while todo:
-            channel, data = todo.pop(0)
-            arrival = Arrival(event=decode_event(data), channel=channel, at=at)
+            arrival = todo.pop(0)
             snapshot = await load.for_arrival(tx, arrival, self._rules)
             applier.know(snapshot.customer)
-            await applier.apply(inbound.decide(arrival, snapshot, self._rules), at)
-            todo += applier.done.revived
-            applier.done.revived = []
+            await applier.apply(inbound.decide(arrival, snapshot, self._rules), arrival.at)
+            todo += _revived(applier, arrival.at)
 
     async def _pass_over(self, place: Place, bad: Recorded, error: Exception) -> int:
         now = self._clock()
@@ -181,9 +200,11 @@ class Router:
         done: list[Applied] = []
 
         async def work(tx: Transaction) -> Result:
+            # A call that is carried out again after another's error begins with nothing done.
+            done.clear()
             return await self._handle(tx, command, now, done)
 
-        result = await self._store.transact(work)
+        result = await self._store.transact(Shareable(work, ahead.of_command(command)))
         self._signal(done)
         return result
 
@@ -203,6 +224,9 @@ class Router:
                 return await self._mail(tx, command, now, done)
             case MailTranscript():
                 return await self._transcript(tx, command, now, done)
+            case OptOut():
+                await self._opt_out(tx, command, now, done)
+                return None
             case ConversationCommand():
                 return await self._move(tx, command, now, done)
             case SetPresence() | PutAgent() | PutQueue() | SetMember() | MergeCustomers() | UnmergeCustomers():
@@ -274,8 +298,7 @@ class Router:
                 snapshot = await load.for_visitor(tx, command)
         applier = Applier(tx, now)
         await applier.apply(upkeep.decide(command, snapshot, self._rules, now))
-        revived, applier.done.revived = applier.done.revived, []
-        await self._settle(tx, applier, revived, now)
+        await self._settle(tx, applier, _revived(applier, now))
         await applier.flush()
         done.append(applier.done)
         return len(snapshot.items) if isinstance(command, ExpireReplies) else None
@@ -289,7 +312,7 @@ class Router:
         return len(items)
 
     async def _mail(self, tx: Transaction, command: MailUnseen, now: datetime, done: list[Applied]) -> int:
-        absence = await load.for_absence(tx, command)
+        absence = await load.for_absence(tx, command, now)
         if absence is None:
             return 0
         effects, again = continued.decide(command, absence, self._rules, now)
@@ -301,10 +324,17 @@ class Router:
 
     async def _transcript(self, tx: Transaction, command: MailTranscript, now: datetime, done: list[Applied]) -> Message:
         applier = Applier(tx, now)
-        await applier.apply(transcript.decide(command, await load.for_absence(tx, command), self._rules, now))
+        await applier.apply(transcript.decide(command, await load.for_absence(tx, command, now), self._rules, now))
         await applier.flush()
         done.append(applier.done)
         return next(line for line in applier.done.messages.values() if line.kind is MessageKind.OUTBOUND)
+
+    async def _opt_out(self, tx: Transaction, command: OptOut, now: datetime, done: list[Applied]) -> None:
+        conversation, addresses = await load.for_opt_out(tx, command)
+        applier = Applier(tx, now)
+        await applier.apply(opt_out(addresses, conversation, now, command.id))
+        await applier.flush()
+        done.append(applier.done)
 
     async def _wake(self, tx: Transaction, command: Wake, now: datetime, done: list[Applied]) -> int:
         due = await tx.conversations.due(now, command.limit)
@@ -314,3 +344,17 @@ class Router:
             await applier.flush()
             done.append(applier.done)
         return len(due)
+
+
+async def _cursors(tx: Transaction, partitions: Sequence[int]) -> dict[int, int]:
+    return {partition: await tx.stream.cursor(CONSUMER, partition) for partition in partitions}
+
+
+def _arrival(channel: str, data: bytes, at: datetime) -> Arrival:
+    return Arrival(event=decode_event(data), channel=channel, at=at)
+
+
+def _revived(applier: Applier, at: datetime) -> list[Arrival]:
+    """What had waited for what was just applied."""
+    events, applier.done.revived = applier.done.revived, []
+    return [_arrival(channel, data, at) for channel, data in events]

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from connectors.capabilities import Limits, Window
+from connectors.capabilities import Flood, Limits, Window
+from routing.link import Links
 
 
 class ChannelRules(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,8 @@ class ChannelRules(Struct, frozen=True, kw_only=True):
     public: bool = False
     #: For telling which questions go out as numbered text; None: none do.
     limits: Limits | None = None
+    #: Beyond this many messages of one sender none asks for work.
+    flood: Flood = Flood()
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,8 @@ class Rules(Struct, frozen=True, kw_only=True):
     reply_life: timedelta = timedelta(hours=24)
     #: Attempts with an unknown outcome after which a reply is given up.
     max_unknowns: int = 3
+    #: Reads the tokens of links by which shoppers go on elsewhere; None: there are none.
+    links: Links | None = None
 
     def channel(self, channel: str) -> ChannelRules:
         return self.channels.get(channel, ChannelRules())

@@ -10,7 +10,16 @@ from connectors.event import Status
 from routing.command import CrashedAttempts, FinishAttempt, KeepProgress
 from routing.consent import consent
 from routing.delivery import Progress, progress
-from routing.effect import ChangeConversation, ChangeMessage, Effect, LinkProvider, NoteAttempt, RedirectOutbox, UpdateOutbox
+from routing.effect import (
+    ChangeConversation,
+    ChangeMessage,
+    Effect,
+    LinkProvider,
+    NoteAttempt,
+    RecallWatermarks,
+    RedirectOutbox,
+    UpdateOutbox,
+)
 from routing.pieces import RESOLVED, credited, placed, shown
 from routing.rules import Rules
 from routing.snapshot import Snapshot
@@ -27,7 +36,7 @@ def finished(command: FinishAttempt, snapshot: Snapshot, rules: Rules, now: date
     if item.status is Status.UNKNOWN:
         item = structs.replace(item, unknowns=max(0, item.unknowns - 1))
     first = item.part_from if command.first is None else command.first
-    taken = {one.provider_id: part for part, one in enumerate(command.outcomes, first) if isinstance(one, Sent)}
+    taken = {id_: part for part, one in enumerate(command.outcomes, first) if isinstance(one, Sent) for id_ in one.ids}
     pieces = placed(snapshot.pieces, taken, copies=item.unknowns > 0)
     outcomes = credited(command.outcomes[max(0, item.part_from - first) :], item.part_from, pieces)
     calls = command.calls or message.pieces
@@ -38,6 +47,8 @@ def finished(command: FinishAttempt, snapshot: Snapshot, rules: Rules, now: date
         line = structs.replace(line, pieces=calls, sent_at=command.attempt.started_at)
     effects += _shown(message, line, state.item.status, pieces, state.problem)
     effects += _links(item, message, snapshot.pieces, pieces)
+    if state.item.status is Status.SENT and snapshot.conversation is not None:
+        effects.append(RecallWatermarks(channel=item.channel, identity=snapshot.conversation.identity))
     if state.opted_out and snapshot.known is not None and not snapshot.known.opted_out:
         effects += consent(snapshot.known, snapshot.conversation, now, command.id, opted_in=False)
     return effects + _moved(item, state, snapshot)
@@ -58,9 +69,9 @@ def kept(command: KeepProgress, snapshot: Snapshot) -> list[Effect]:
         return []
     moved, effects = _without_doubt(command, item, command.number, snapshot)
     first = item.part_from if command.first is None else command.first
-    taken = {one.provider_id: part for part, one in enumerate(command.outcomes, first)}
+    taken = {id_: part for part, one in enumerate(command.outcomes, first) for id_ in one.ids}
     pieces = placed(snapshot.pieces, taken, copies=item.unknowns > 0)
-    moved = structs.replace(moved, part_from=max(item.part_from, first + len(taken)))
+    moved = structs.replace(moved, part_from=max(item.part_from, first + len(command.outcomes)))
     if moved != item:
         effects.append(UpdateOutbox(item=moved))
     line = structs.replace(message, pieces=max(message.pieces, command.calls), possible_duplicate=moved.unknowns > 0)

@@ -33,6 +33,25 @@ class Thread(Struct, frozen=True, kw_only=True):
     typed: KnownIdentity | None = None
 
 
+class Counted(Struct, frozen=True, kw_only=True):
+    """What was counted within this hour before a message came, see :mod:`routing.flood`."""
+
+    #: Of this sender.
+    sender: int = 0
+    #: Conversations of unproved senders of the same domain, begun or taken up again.
+    domain: int = 0
+    #: Lines of this hour that tell of what was beyond a limit, of the conversations that the message may belong to.
+    lines: tuple[Message, ...] = ()
+
+
+class Linked(Struct, frozen=True, kw_only=True):
+    """Whom a signed link was given to, and that it is used now."""
+
+    conversation: Conversation
+    #: As which command that is remembered.
+    use: str
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """The state around one event or command; what a decision does not need stays empty."""
 
@@ -56,6 +75,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     #: The newest line that we wrote, if what the shopper wrote may answer a question in it.
     asked: Message | None = None
     thread: Thread | None = None
+    #: Who opened the chat came by a link of ours.
+    linked: Linked | None = None
+    #: Where the channel limits what a sender's messages ask for.
+    counted: Counted | None = None
     #: Replies that the shopper's client may have shown.
     messages: tuple[Message, ...] = ()
     item: OutboxItem | None = None

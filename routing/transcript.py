@@ -1,7 +1,7 @@
 """A visitor asks for what was said in their chat, by mail. Pure.
 
 It holds what this visitor wrote and was shown, and nothing else of their customer's. To an address that was only typed it goes once an
-hour, and not before an agent has answered: otherwise anybody could have the shop mail anything to anybody.
+hour, not before an agent has answered, and without what the visitor wrote: otherwise anybody could have the shop mail anything to anybody.
 """
 
 from datetime import datetime, timedelta
@@ -31,6 +31,8 @@ def decide(command: MailTranscript, absence: Absence | None, rules: Rules, now: 
         raise NotNow("no_address", "Give an e-mail address first.")
     if not willing(address):
         raise NotNow("not_wanted", "No mail of ours can go to this address.")
+    if address.crowded:
+        raise NotNow("too_often", "Too many mails have gone to this address today. Please try again tomorrow.")
     last = next((line for line in reversed(absence.lines) if says(line, SENT)), None)
     if last is not None and now - last.received_at < PAUSE:
         raise NotNow("too_often", "A transcript was sent within the last hour. Please try again later.")
@@ -38,7 +40,7 @@ def decide(command: MailTranscript, absence: Absence | None, rules: Rules, now: 
     answered = any(line.kind is MessageKind.OUTBOUND and line.author.kind is AuthorKind.AGENT for line in lines)
     if not lines or not (answered or address.proved):
         raise NotNow("nothing_said", "There is nothing to send yet: nobody has answered.")
-    letter = compose_transcript(command.title, lines, proved=address.proved)
+    letter = compose_transcript(command.title, lines, proved=address.proved, language=absence.language)
     cause = last or absence.lines[0]
     return posted(Post(by=command.by, letter=letter, cause=cause, code=SENT), absence, address, rules, now)
 

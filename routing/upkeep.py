@@ -21,6 +21,7 @@ from routing.line import with_copy
 from routing.rules import Rules
 from routing.snapshot import Snapshot
 from routing.state import Move, after, back_to_queue
+from storage.file import Verdict
 from storage.record import MessageKind, Presence
 
 UpkeepCommand = FinishAttempt | KeepProgress | CrashedAttempts | ExpireReplies | Wake | MediaStored | VisitorSeen
@@ -101,19 +102,13 @@ def _wake(snapshot: Snapshot, now: datetime) -> list[Effect]:
 
 
 def _media(command: MediaStored, snapshot: Snapshot) -> list[Effect]:
-    effects: list[Effect] = [RemoveMediaJob(job_id=command.job_id)]
-    if command.file is not None:
-        effects.append(PutFile(file=command.file))
+    file = command.file
+    # What still has to be looked at keeps its job.
+    waits = file is not None and file.verdict is Verdict.WAITING
+    effects: list[Effect] = [] if waits else [RemoveMediaJob(job_id=command.job_id)]
+    if file is not None:
+        effects.append(PutFile(file=file))
     if snapshot.message is None:
         return effects
-    file = command.file
-    changed = with_copy(
-        snapshot.message,
-        command.part,
-        command.ref,
-        stored=file.id if file else "",
-        problem=command.problem,
-        size=file.size if file else 0,
-        mime=file.mime if file else "",
-    )
+    changed = with_copy(snapshot.message, command.part, command.ref, file, command.problem)
     return [*effects, ChangeMessage(message=changed)] if changed != snapshot.message else effects

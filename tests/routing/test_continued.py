@@ -454,7 +454,8 @@ async def test_a_transcript_holds_what_was_written_and_shown(world: World) -> No
     await _seen(world, await chat.answered("It leaves today."))
     await chat.answered("NOT YET SHOWN")
     text = _text(await _wants(world, chat.chat))
-    assert "You:\nSECRET QUESTION" in text
+    assert "You:\n[left out, because" in text
+    assert "SECRET" not in text, "whoever reads at a typed address gets nothing that a stranger wrote"
     assert "It leaves today." in text
     assert "NOT YET SHOWN" not in text
     assert "STOP" in text
@@ -467,6 +468,7 @@ async def test_a_transcript_is_of_this_chat_alone(world: World) -> None:
     await _mail(world, CLEO, "MAILED SECRET", id_)
     text = _text(await _wants(world, chat.chat))
     assert "MAILED SECRET" not in text
+    assert "You:\nSECRET QUESTION" in text
     assert "STOP" not in text
 
 

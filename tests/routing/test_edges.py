@@ -11,7 +11,8 @@ from connectors.errors import FailureKind
 from connectors.event import MessageEchoed, MessageEdited, MessageReceived, Status, StatusReported
 from routing.command import FinishAttempt, MediaStored, Reopen, Resolve, Snooze
 from routing.errors import NotNow
-from storage.record import Attempt, MediaJob, Message, State, StoredFile
+from storage.file import MediaJob, StoredFile
+from storage.record import Attempt, Message, State
 from tests.routing.world import GATEWAY, World
 
 
