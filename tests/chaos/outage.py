@@ -1,6 +1,7 @@
 """The servers below two nodes go away, one after the other, while shoppers write and agents watch.
 
-PostgreSQL is stopped for a while, or killed; Valkey is emptied, killed, or cut off by a network that swallows everything and never says so.
+PostgreSQL is stopped for a while, or killed; Valkey is emptied, killed, cut off by a network that swallows everything and never says so, or
+replaced by a replica that a partition had kept from the last seconds.
 Meanwhile every provider must hear 2xx, and in the end the history has each message once and the feeds have shown all of it.
 """
 
@@ -8,7 +9,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -19,93 +20,22 @@ from storage import open_store
 from tests.chaos import provider
 from tests.chaos.check import Book, Evidence, FeedLog, Line, Verdict, judge, lost_messages, twice_in_history
 from tests.chaos.history import announced, feed_log, lines_of
-from tests.chaos.proxy import ChaosProxy, Weather, chaos_proxy
+from tests.chaos.proxy import ChaosProxy, chaos_proxy
+from tests.chaos.scene import CATCH_UP_SECONDS, LOOK_SECONDS, Scene, Size, Struck
 from tests.chaos.site import DATABASE, ClusterSite, books_of, channels, head_of, spooled
 from tests.chaos.storm import QUIET_SECONDS
 from tests.chaos.traffic import Post, Reader, Shoppers
+from tests.chaos.valkey_faults import redis_cut_off, redis_emptied, redis_failed_over, redis_killed
 from tests.support.postgres import PostgresServer
 from tests.support.process import GatewayProcess, free_port, seed_agent, write_config
 from tests.support.redis import running_server
 
-#: A spool is empty so soon after the database is back.
-MOST_DRAIN_SECONDS: Final = 30.0
-#: Without its bus a feed may be slower, but not more than this.
-MOST_FEED_SECONDS: Final = 10.0
-#: A backlog is routed as quickly as the machine allows; this says only that it ends.
-_CATCH_UP_SECONDS: Final = 300.0
-_LOOK_SECONDS: Final = 0.05
-_CUT_OFF_SECONDS: Final = 5.0
-_DEAD_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How much of what."""
-
-    #: How long PostgreSQL is away.
-    away: float
-    #: Messages a second, over so many chats and connections.
-    rate: float = 100.0
-    chats: int = 320
-    wires: int = 64
-    #: Load before each fault and after it.
-    calm: float = 2.0
-    #: Longest way of a message to a feed while only Redis is away.
-    feed: float = MOST_FEED_SECONDS
-
-
 SHORT: Final = Size(away=8.0)
 LONG: Final = Size(away=120.0)
+#: Of PostgreSQL alone.
+TEN: Final = Size(away=600.0, drain=60.0)
 #: Inside ``make test``, beside other tests.
 TEST: Final = Size(away=8.0, rate=60.0, chats=96, calm=1.0, feed=60.0)
-
-
-@dataclass(slots=True)
-class Struck:
-    """One fault: from when to when it held, when all was well again, and what was seen of it."""
-
-    name: str
-    began: float
-    #: The fault is over.
-    over: float = 0.0
-    #: Everything was drained and shown.
-    well: float = 0.0
-    seen: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-    line: str = ""
-
-
-@dataclass(slots=True)
-class Scene:
-    """Everything that is running."""
-
-    site: ClusterSite
-    #: Between the nodes and Valkey.
-    network: ChaosProxy
-    session: aiohttp.ClientSession
-    shoppers: Shoppers
-    readers: Sequence[Reader]
-    size: Size
-
-    async def empty_spools(self) -> None:
-        """Until nothing waits in any spool. Raises TimeoutError."""
-        async with asyncio.timeout(_CATCH_UP_SECONDS):
-            while await spooled(self.site.nodes, self.session):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(_LOOK_SECONDS)
-
-    async def caught_up(self) -> None:
-        """Until every feed has shown all that was acknowledged before this call."""
-        wanted = {post.key for post in self.shoppers.posts}
-        while any(not wanted <= reader.shown.keys() for reader in self.readers):  # noqa: ASYNC110 - other processes
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def noticed(self) -> list[str]:
-        """What is degraded, as each node says."""
-        found = []
-        for node in self.site.nodes:
-            async with self.session.get(f"{node.url}/readyz") as answer:
-                found.append(str((await answer.json()).get("bus", "")))
-        return found
 
 
 # --- the faults ----------------------------------------------------------------------------------------------------------
@@ -131,40 +61,17 @@ async def _postgres_back(scene: Scene, struck: Struck, kept: int) -> None:
     await scene.empty_spools()
     drained = monotonic() - struck.over
     struck.seen.append(f"spooled {kept}, drained in {drained:.1f} s")
-    if drained > MOST_DRAIN_SECONDS:
+    if drained > scene.size.drain:
         struck.violations.append(f"the spools were empty {drained:.1f} s after the database was back")
-
-
-async def _redis_emptied(scene: Scene, struck: Struck) -> None:
-    await scene.site.redis.flush()
-    struck.over = monotonic()
-
-
-async def _redis_killed(scene: Scene, struck: Struck) -> None:
-    await scene.site.redis.kill()
-    await asyncio.sleep(_DEAD_SECONDS)
-    await scene.site.redis.start()
-    struck.over = monotonic()
-
-
-async def _redis_cut_off(scene: Scene, struck: Struck) -> None:
-    """Half-open: whoever was connected, or connects now, hears nothing for ever; later connections work."""
-    scene.network.suffer(deaf=True)
-    await asyncio.sleep(_CUT_OFF_SECONDS)
-    states = await scene.noticed()
-    for link in scene.network.links:
-        link.suffer(deaf=True)
-    scene.network.weather = Weather()
-    struck.over = monotonic()
-    struck.violations += [f"node {index} did not notice that Valkey is cut off" for index, state in enumerate(states, 1) if not state]
 
 
 FAULTS: Final[dict[str, Callable[[Scene, Struck], Awaitable[None]]]] = {
     "PostgreSQL stopped": _postgres_stopped,
     "PostgreSQL killed": _postgres_killed,
-    "Valkey emptied": _redis_emptied,
-    "Valkey killed": _redis_killed,
-    "Valkey cut off": _redis_cut_off,
+    "Valkey emptied": redis_emptied,
+    "Valkey killed": redis_killed,
+    "Valkey cut off": redis_cut_off,
+    "Valkey failed over": redis_failed_over,
 }
 POSTGRES: Final = tuple(name for name in FAULTS if name.startswith("PostgreSQL"))
 REDIS: Final = tuple(name for name in FAULTS if name.startswith("Valkey"))
@@ -228,9 +135,9 @@ async def _strike(scene: Scene, name: str, progress: Callable[[str], None]) -> S
     await FAULTS[name](scene, struck)
     await asyncio.sleep(scene.size.calm)
     try:
-        await asyncio.wait_for(scene.caught_up(), _CATCH_UP_SECONDS)
+        await asyncio.wait_for(scene.caught_up(), CATCH_UP_SECONDS)
     except TimeoutError:
-        struck.violations.append(f"the feeds had not shown everything {_CATCH_UP_SECONDS:g} s later")
+        struck.violations.append(f"the feeds had not shown everything {CATCH_UP_SECONDS:g} s later")
     struck.well = monotonic()
     progress(", ".join([f"{name}: well again after {struck.well - struck.over:.1f} s", *struck.seen]))
     return struck
@@ -245,7 +152,7 @@ async def _quiet(scene: Scene) -> None:
         now = (waiting, *(float(reader.pos) for reader in scene.readers))
         if waiting or now != before:
             since, before = monotonic(), now
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 # --- judging -------------------------------------------------------------------------------------------------------------
@@ -355,7 +262,11 @@ async def _site(folder: Path, bot: int) -> AsyncIterator[tuple[ClusterSite, Chao
             stack.push_async_callback(_end, node)
             await node.start()
         site = ClusterSite(nodes, token, postgres, redis)
-        yield site, network
+        try:
+            yield site, network
+        finally:
+            # Another one than at the beginning, maybe.
+            await site.redis.kill()
 
 
 def _node(folder: Path, bot: int, below: str) -> GatewayProcess:

@@ -188,6 +188,10 @@ class ChaosProxy:
             # The kernel still lists the port until the loop has closed it.
             await asyncio.sleep(0)
 
+    def lead_to(self, port: int) -> None:
+        """New connections go there from now on."""
+        self._target = (self._target[0], port)
+
     def suffer(self, **changes: object) -> None:
         """Change the weather for all who have none of their own: ``suffer(delay=0.2)``."""
         self.weather = replace(self.weather, **changes)  # type: ignore[arg-type]

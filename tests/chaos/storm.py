@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -58,6 +58,11 @@ SHORT_CLUSTER = Size(messages=6_000, replies=600, kills=6, chats=300, bots=4, se
 LONG = Size(messages=1_000_000, replies=100_000, kills=200, chats=900, bots=8, agents=16, seconds=6 * 3600)
 #: Inside ``make test``, beside other tests: as many messages per kill.
 TEST = Size(messages=2_000, replies=200, kills=3, chats=100, bots=4, seconds=150)
+
+
+def part_of(size: Size, parts: int) -> Size:
+    """One of ``parts`` storms that are as much together."""
+    return replace(size, messages=size.messages // parts, replies=size.replies // parts, kills=size.kills // parts)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import cut_embedded, cut_postgres
+from tests.chaos import cut_cluster, cut_embedded, cut_postgres
 from tests.chaos.powercut import Cuts, Target, mounted, new_disk, power_cuts, stopped, summary, why_not
 from tests.support.postgres import binaries, missing_server
 
@@ -56,6 +56,16 @@ async def test_the_harness_catches_a_postgresql_that_does_not_wait() -> None:
         missing_server()
     result = await power_cuts(cut_postgres.CONTROL, 1, 11, said)
     assert result.caught, "nothing was lost with synchronous_commit=off: this harness is blind"
+
+
+@pytest.mark.usefixtures("cuttable")
+async def test_what_a_cluster_acknowledged_survives_a_power_cut() -> None:
+    """All of it on one disk: once with the messages in PostgreSQL, once with them in the nodes' spools."""
+    if binaries() is None:
+        missing_server()
+    result = await power_cuts(cut_cluster.ClusterTarget(), 2, 11, said)
+    assert result.missing == []
+    assert (result.cuts, result.lost) == (2, 0)
 
 
 @pytest.fixture
