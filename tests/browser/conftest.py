@@ -1,15 +1,16 @@
 """A demo on a free port, and people with a real Chromium in front of it."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Response, async_playwright
 
-from config import load_config
+from config import Config, load_config
 from gateway import demo
 from gateway.server import run_gateway
 from tests.support.chromium import LAUNCH_ARGS, require_chromium
@@ -25,6 +26,8 @@ class People:
     contexts: list[BrowserContext] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    #: Where people's files are, if that is elsewhere.
+    files: str = ""
 
     async def context(self, **options: object) -> BrowserContext:
         context = await self.browser.new_context(locale="en-GB", **options)  # type: ignore[arg-type]
@@ -52,19 +55,21 @@ class People:
             self.refused.append(f"{response.status} {response.request.method} {response.url}: {body[:300]!r}")
 
     def _ours(self, address: str) -> bool:
-        return address.startswith((self.url, self.url.replace("http", "ws", 1), "data:", "blob:"))
+        own = (self.url, self.url.replace("http", "ws", 1), "data:", "blob:")
+        return address.startswith((*own, f"{self.files}/media/", f"{self.files}/chat/v1/web/files/") if self.files else own)
 
     async def inbox(self, name: str = "Ada") -> Page:
         return await self.page(self.login[name])
 
 
-@pytest.fixture
-async def people(tmp_path: Path) -> AsyncIterator[People]:
-    """The demo, fresh, and a browser."""
+@contextlib.asynccontextmanager
+async def at_the_demo(folder: Path, change: Callable[[Config], Config] = lambda config: config) -> AsyncIterator[People]:
+    """The demo, fresh, with settings that the port may be needed for, and a browser."""
     chromium = require_chromium()
     stop, said = asyncio.Event(), asyncio.Queue[str]()
-    config = load_config(None, {}, {"data_dir": str(tmp_path), "server.port": "0"})
-    server = asyncio.create_task(run_gateway(config, demo.occasion(said.put_nowait), stop))
+    config = load_config(None, {}, {"data_dir": str(folder), "server.port": "0"})
+    occasion = demo.occasion(said.put_nowait)
+    server = asyncio.create_task(run_gateway(config, replace(occasion, prepare=lambda given: change(occasion.prepare(given))), stop))
     try:
         text = await asyncio.wait_for(said.get(), 20)
         login = dict(re.findall(r"Inbox as (\w+)\s+(\S+)", text))
@@ -80,3 +85,10 @@ async def people(tmp_path: Path) -> AsyncIterator[People]:
     finally:
         stop.set()
         await server
+
+
+@pytest.fixture
+async def people(tmp_path: Path) -> AsyncIterator[People]:
+    """The demo, fresh, and a browser."""
+    async with at_the_demo(tmp_path) as found:
+        yield found

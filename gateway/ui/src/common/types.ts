@@ -7,7 +7,12 @@ export interface TextPart {
   fold?: number;
 }
 /** Sanitised by the gateway; shown in a sandbox all the same. */
-export interface HtmlPart { type: 'html'; html: string }
+export interface HtmlPart {
+  type: 'html';
+  html: string;
+  /** Where pictures from afar are, one for each `<img src="remote:0">`: only the gateway goes there. */
+  remote?: readonly string[];
+}
 export interface EnvelopePart {
   type: 'envelope';
   subject?: string;
@@ -30,6 +35,10 @@ export interface MediaPart {
   /** Id of the gateway's own copy. */
   stored?: string;
   problem?: string;
+  /** A scanner still has to look at it. */
+  checking?: boolean;
+  /** A scanner found this in it; visitors are told only that it did. */
+  withheld?: string | boolean;
   /** Where a visitor may fetch it. */
   url?: string;
 }

@@ -78,3 +78,9 @@ export async function getAll<T>(path: string, query: Query, most: number): Promi
 export function mediaUrl(stored: string): string {
   return `/api/v1/media/${encodeURIComponent(stored)}`;
 }
+
+/** Addresses of the gateway's own by which a mail's pictures from afar can be shown; they work for some minutes. */
+export async function pictureLinks(conversation: string, message: string): Promise<readonly string[]> {
+  const path = `/conversations/${encodeURIComponent(conversation)}/messages/${encodeURIComponent(message)}/pictures`;
+  return (await get<{ items: string[] }>(path)).items.map((link) => new URL(link, location.href).href);
+}

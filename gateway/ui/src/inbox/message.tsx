@@ -4,7 +4,7 @@ import { LinkedText } from '../common/linked-text.tsx';
 import { clock, full } from '../common/time.ts';
 import type { Message, Status } from '../common/types.ts';
 import { wordsOf } from '../common/visitor.ts';
-import { ChannelMark, customerName } from './bits.tsx';
+import { ChannelMark, channelTitle, customerName } from './bits.tsx';
 import { deliver, keepDraft, takeBack, draftOf } from './conversation.ts';
 import { Icon } from './icons.tsx';
 import type { Outgoing } from './outgoing.ts';
@@ -17,7 +17,8 @@ import { locale, t } from './texts.ts';
 function activityText(message: Message): string {
   const part = message.parts.find((one) => one.type === 'activity');
   if (part === undefined) return wordsOf(message.parts);
-  const { code, actor = '', subject = '' } = part;
+  const { code, actor = '' } = part;
+  const subject = code === 'linked' ? channelTitle(part.subject ?? '') : (part.subject ?? '');
   const key = code === 'assigned' && actor !== '' && actor === subject ? 'act_accepted' : `act_${code}${actor === '' ? '' : '_by'}`;
   const text = t(key, { actor, subject });
   return text === key ? [code, actor, subject].filter((word) => word !== '').join(' · ') : text;
@@ -70,7 +71,7 @@ export function Line({ message, joined, quoted, showChannel = false }: LineProps
         {message.forwarded_from ? <p class="forwarded">↪ {t('forwarded')} <bdi>{message.forwarded_from}</bdi></p> : null}
         {quoted !== undefined && <Quote of={quoted} />}
         {message.deleted && <p class="text muted">{t('deleted')}</p>}
-        <div class={message.deleted ? 'taken-back' : ''}>{message.parts.map((part, index) => <PartView key={index} part={part} />)}</div>
+        <div class={message.deleted ? 'taken-back' : ''}>{message.parts.map((part, index) => <PartView key={index} part={part} message={message} />)}</div>
         <Reactions message={message} />
       </div>
       <div class="meta">

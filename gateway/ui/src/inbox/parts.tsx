@@ -1,12 +1,22 @@
 /** The parts of a message as an agent sees them. Text is text; what came as HTML stays in a sandbox. */
+import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
+import { useMemo } from 'preact/hooks';
 
 import { LinkedText } from '../common/linked-text.tsx';
 import { SHOWABLE, sizeText } from '../common/size.ts';
-import type { EnvelopePart, HtmlPart, MediaPart, OrderPart, Part, ReferralPart, TextPart } from '../common/types.ts';
-import { mediaUrl } from './api.ts';
+import type { EnvelopePart, HtmlPart, MediaPart, Message, OrderPart, Part, ReferralPart, TextPart } from '../common/types.ts';
+import { mediaUrl, pictureLinks } from './api.ts';
+import { withPictures } from './far.ts';
 import { Icon } from './icons.tsx';
 import { locale, t } from './texts.ts';
+
+/** Why there is nothing to open. */
+function whyNot(part: MediaPart): string {
+  if (part.withheld) return t('media_withheld', { found: String(part.withheld) });
+  if (part.checking) return t('media_checking');
+  return part.problem || t('media_pending');
+}
 
 function Media({ part }: { part: MediaPart }): JSX.Element {
   const label = part.name || t(`media_${part.kind}`);
@@ -14,7 +24,7 @@ function Media({ part }: { part: MediaPart }): JSX.Element {
     return (
       <p class="file pending">
         <Icon name={part.problem ? 'warn' : 'clip'} size={17} /> <bdi>{label}</bdi>
-        <small>{part.problem || t('media_pending')}</small>
+        <small>{whyNot(part)}</small>
       </p>
     );
   }
@@ -43,8 +53,35 @@ function Words({ part }: { part: TextPart }): JSX.Element {
   );
 }
 
-function AsSent({ part }: { part: HtmlPart }): JSX.Element {
-  return <details class="folded"><summary>{t('as_sent')}</summary><iframe class="as-sent" sandbox="" srcdoc={part.html} title={t('as_sent')} loading="lazy" /></details>;
+interface AsSentProps { part: HtmlPart; message: Message | undefined }
+
+/** Pictures from afar are loaded by the gateway, and only once the agent asks for them. */
+function AsSent({ part, message }: AsSentProps): JSX.Element {
+  const links = useSignal<readonly string[]>([]);
+  const problem = useSignal(false);
+  const far = message !== undefined && (part.remote ?? []).length > 0;
+  const ask = async (): Promise<void> => {
+    if (message === undefined) return;
+    problem.value = false;
+    try {
+      links.value = await pictureLinks(message.conversation_id, message.id);
+    } catch {
+      problem.value = true;
+    }
+  };
+  const html = useMemo(() => withPictures(part.html, links.value), [part.html, links.value]);
+  return (
+    <details class="folded">
+      <summary>{t('as_sent')}</summary>
+      {far && links.value.length === 0 && (
+        <p class="far">
+          <button type="button" onClick={() => void ask()}><Icon name="clip" size={15} /> {t('show_pictures')}</button>
+          <small>{t(problem.value ? 'went_wrong' : 'show_pictures_more')}</small>
+        </p>
+      )}
+      <iframe class="as-sent" sandbox="" srcdoc={html} title={t('as_sent')} loading="lazy" />
+    </details>
+  );
 }
 
 function Addresses({ name, list }: { name: string; list: readonly string[] | undefined }): JSX.Element | null {
@@ -84,12 +121,12 @@ function Referral({ part }: { part: ReferralPart }): JSX.Element {
   );
 }
 
-export function PartView({ part }: { part: Part }): JSX.Element {
+export function PartView({ part, message }: { part: Part; message?: Message | undefined }): JSX.Element {
   switch (part.type) {
     case 'text':
       return <Words part={part} />;
     case 'html':
-      return <AsSent part={part} />;
+      return <AsSent part={part} message={message} />;
     case 'envelope':
       return <Envelope part={part} />;
     case 'order':

@@ -9,6 +9,7 @@ import { eitherWay } from './line.ts';
 import { CONSENT, Refused, Session, TOKEN } from './session.ts';
 import { cameFrom, Keep, pageNow, type Settings } from './settings.ts';
 import { Uploads } from './uploads.ts';
+import { waysOf, type Way } from './ways.tsx';
 
 const OUTBOX = 'out:';
 /** One id counts as one message to the server, however often it is sent; unanswered ones go again after this long. */
@@ -32,12 +33,15 @@ export class VisitorChat {
   readonly typing = signal('');
   /** Where answers go when the visitor has gone; empty: not said yet; null: this chat does not go on by mail. */
   readonly mail = signal<string | null>(null);
+  /** Where else this chat can go on. */
+  readonly ways = signal<readonly Way[]>([]);
   /** May anything be stored? */
   readonly agreed = signal(false);
   readonly uploads: Uploads;
   readonly session: Session;
 
   #keep: Keep;
+  #language: string;
   #socket: LiveSocket;
   #ready = false;
   #starting = false;
@@ -51,6 +55,7 @@ export class VisitorChat {
 
   constructor(settings: Settings) {
     this.#keep = new Keep(settings);
+    this.#language = settings.language;
     const session = new Session(settings, this.#keep);
     this.session = session;
     this.uploads = new Uploads(`${session.base}/files`, () => session.token);
@@ -139,19 +144,14 @@ export class VisitorChat {
 
   /** The visitor says where answers shall go. */
   answerAt(email: string): void {
-    if (!this.#socket.send({ type: 'profile', id: uuid(), email })) return;
+    if (!this.#socket.send({ type: 'profile', id: uuid(), email, language: this.#language })) return;
     this.#keep.set(this.#mailKey, email);
     this.mail.value = email;
   }
 
   /** Has what was said sent to the visitor's address; false if it was not. */
-  async sendChat(): Promise<boolean> {
-    try {
-      const headers = { 'authorization': `Bearer ${this.session.token}`, 'content-type': 'application/json' };
-      return (await fetch(`${this.session.base}/transcript`, { method: 'POST', headers, body: '{}' })).ok;
-    } catch {
-      return false;
-    }
+  sendChat(): Promise<boolean> {
+    return this.session.ask('transcript', {}).then((answer) => answer.ok, () => false);
   }
 
   retry(id: string): void {
@@ -276,6 +276,7 @@ export class VisitorChat {
     this.problem.value = '';
     this.#socket.healthy();
     if (typeof frame['max_file'] === 'number') this.uploads.limit = frame['max_file'];
+    this.ways.value = waysOf(frame['links']);
     this.#mailKey = `mail:${String(frame['visitor_id'])}`;
     this.mail.value = frame['mail'] === true ? this.#keep.get(this.#mailKey) ?? '' : null;
     if (typeof frame['unread'] === 'number' && !this.open.value) this.unread.value = frame['unread'];

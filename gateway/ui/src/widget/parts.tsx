@@ -41,12 +41,12 @@ function Outside({ href, children }: { href: string; children: string }): JSX.El
 }
 
 /** What a file looks like: a picture, or its name and size. Also for those that are not sent yet. */
-export function FileFace({ name, size, picture, locale, lost }: { name: string; size: number; picture: string; locale: string; lost?: () => void }): JSX.Element {
+export function FileFace({ name, size, picture, locale, lost, why }: { name: string; size: number; picture: string; locale: string; lost?: () => void; why?: string | undefined }): JSX.Element {
   if (picture !== '') return <img src={picture} alt={name} referrerpolicy="no-referrer" onError={lost} />;
   return (
     <>
       <Clip />
-      <span class="facts"><bdi>{name}</bdi>{size > 0 && <small>{sizeText(size, locale)}</small>}</span>
+      <span class="facts"><bdi>{name}</bdi>{why ? <small>{why}</small> : size > 0 && <small>{sizeText(size, locale)}</small>}</span>
     </>
   );
 }
@@ -68,7 +68,8 @@ function Media({ part, origin, t, locale, refresh }: Props & { part: MediaPart }
     if (broken.value === '') refresh();
     broken.value = href;
   };
-  const face = <FileFace name={mediaLabel(part, t)} size={part.size ?? 0} picture={picture} locale={locale} lost={lost} />;
+  const why = part.withheld ? t('file_withheld') : part.checking ? t('file_checking') : undefined;
+  const face = <FileFace name={mediaLabel(part, t)} size={part.size ?? 0} picture={picture} locale={locale} lost={lost} why={why} />;
   if (href === '') return <p class="card" dir="auto">{face}</p>;
   return <a class={picture === '' ? 'card' : 'picture'} href={href} target="_blank" rel="noopener noreferrer" dir="auto">{face}</a>;
 }

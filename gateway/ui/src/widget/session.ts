@@ -59,6 +59,11 @@ export class Session {
     }
   }
 
+  /** A request of this visitor's. */
+  ask(path: string, body: object): Promise<Response> {
+    return this.#post(path, body, { Authorization: `Bearer ${this.token}` });
+  }
+
   /** The token is worth nothing any more. */
   drop(): void {
     this.#keep.remove(TOKEN);

@@ -69,14 +69,14 @@ export class Uploads {
     request.upload.onprogress = (event) => event.lengthComputable && this.#change(key, { progress: event.loaded / event.total });
     request.onloadend = () => {
       this.#running.delete(key);
-      let answer: { id?: unknown; mime?: unknown } = {};
+      let answer: { id?: unknown; mime?: unknown; code?: unknown } = {};
       try {
         answer = JSON.parse(request.responseText || '{}') as typeof answer;
       } catch {
         /* a proxy's page */
       }
       if (request.status === 201 && typeof answer.id === 'string') this.#change(key, { id: answer.id, mime: String(answer.mime), progress: 1 });
-      else this.#change(key, { problem: PROBLEMS[request.status] ?? 'file_failed' });
+      else this.#change(key, { problem: answer.code === 'file_withheld' ? 'file_withheld' : (PROBLEMS[request.status] ?? 'file_failed') });
     };
     request.send(file);
   }

@@ -11,6 +11,7 @@ import type { VisitorChat } from './chat.ts';
 import { Composer } from './composer.tsx';
 import { FileFace, PartView } from './parts.tsx';
 import type { Settings } from './settings.ts';
+import { Ways } from './ways.tsx';
 
 export interface Props {
   chat: VisitorChat;
@@ -201,6 +202,7 @@ function Log(props: Props): JSX.Element {
       </div>
       {rows}
       <Mail {...props} />
+      <Ways {...props} />
       <Typing {...props} />
     </div>
   );
