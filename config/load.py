@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import fields
 
+from config.address import scanner_address, why_no_origin
 from config.decode import decode_section, source_of, suggest
 from config.errors import ConfigError, Problem
 from config.lines import find_lines
@@ -181,8 +182,25 @@ def _check_whole(config: Config) -> None:
         key = ("server", "secret_key")
         remedy = "Leave it out and one is made, or take the output of: openssl rand -hex 32."
         problems.append(_problem(key, source_of(key, config.sources), "it is shorter than 32 characters", remedy))
+    problems += _check_media(config)
     if problems:
         raise ConfigError(problems)
+
+
+def _check_media(config: Config) -> list[Problem]:
+    problems = []
+    if config.media.scanner:
+        key = ("media", "scanner")
+        try:
+            scanner_address(config.media.scanner)
+        except ValueError as error:
+            remedy = "Write for example clamd://127.0.0.1:3310, or leave it out."
+            problems.append(_problem(key, source_of(key, config.sources), str(error), remedy))
+    if config.media.origin and (why := why_no_origin(config.media.origin, config.public_url)):
+        key = ("media", "origin")
+        remedy = "Write for example https://files.example.org, with a name of its own that leads to this gateway, or leave it out."
+        problems.append(_problem(key, source_of(key, config.sources), why, remedy))
+    return problems
 
 
 def _table(path: tuple[str, ...], value: Any, source: Source) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from config.address import origin_of
 from config.secret import Secret
 
 
@@ -108,6 +109,14 @@ class Media(Section, frozen=True, kw_only=True):
     allow_private_hosts: Annotated[
         tuple[str, ...], _help("host:port pairs from which media may be fetched although they are private, for example a simulator.")
     ] = ()
+    scanner: Annotated[
+        str,
+        _help("ClamAV that looks at each file before anybody gets it: clamd://host:3310 or clamd:///run/clamav/clamd.ctl; empty: nobody."),
+    ] = ""
+    origin: Annotated[
+        str,
+        _help("Another address of this gateway, which serves people's files and nothing else: https://files.example.org; empty: its own."),
+    ] = ""
 
 
 class Routing(Section, frozen=True, kw_only=True):
@@ -166,6 +175,11 @@ class Config(Section, frozen=True, kw_only=True):
     channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
     #: Filled by the loader: dotted key -> where it was said.
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def file_origin(self) -> str:
+        """The origin that serves people's files, and nothing else; empty if it is the gateway's own."""
+        return origin_of(self.media.origin)
 
     @property
     def public_url(self) -> str:

@@ -13,8 +13,10 @@ from gateway.web.chat import chat_channels
 from gateway.web.courtesies import Courtesies
 from gateway.web.dispatch import bind
 from gateway.web.endpoints import ENDPOINTS, OPERATORS
+from gateway.web.file_origin import keep_apart
 from gateway.web.middleware import add_headers, answer_errors
 from gateway.web.operations import ROUTES
+from gateway.web.picture_fetch import RemotePictures
 from gateway.web.route import PREFIX, encode
 from gateway.web.signing import Cursors
 from gateway.web.state import STATE, WebState
@@ -33,7 +35,7 @@ def create_app(services: Services, *, demo: bool = False) -> web.Application:
     A node without the role ``edge`` answers only operators and their machines.
     """
     edge = "edge" in services.config.node.roles
-    app = web.Application(middlewares=[answer_errors], client_max_size=services.config.server.max_body)
+    app = web.Application(middlewares=[answer_errors, keep_apart(services.config)], client_max_size=services.config.server.max_body)
     app[STATE] = WebState(
         services=services,
         started=services.clock(),
@@ -41,6 +43,7 @@ def create_app(services: Services, *, demo: bool = False) -> web.Application:
         chats=chat_channels(services),
         courtesies=Courtesies(services),
         templates=Templates(services),
+        remote_pictures=RemotePictures(services.config),
         cursors=Cursors(services.config.server.secret_key),
         passwords=Passwords(),
         login_throttle=Throttle(services.clock, free=_FREE_LOGINS),
@@ -89,3 +92,4 @@ async def _stop(app: web.Application) -> None:
 async def _background(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[STATE].background.stop(_STOP_SECONDS)
+    await app[STATE].remote_pictures.close()

@@ -24,10 +24,10 @@ from gateway.channel_wire import window, wire_of_call, wire_of_reply, wire_of_re
 from gateway.metrics import Metrics
 from gateway.redact import Redactor
 from storage.errors import StorageError, Unavailable
+from storage.file import MediaJob
 from storage.ids import random_id
 from storage.interaction import Interaction, InteractionKind
 from storage.protocol import Store
-from storage.record import MediaJob
 
 #: Kept of each channel: the newest so many, for so long.
 KEEP: Final = 1000
@@ -145,7 +145,7 @@ class Journal:
                 retry_after=failure.retry_after if failure else 0.0,
                 moved_to=failure.moved_to if failure else "",
                 message_id=message_id,
-                refs=() if isinstance(outcome, Failure) else (outcome.provider_id,),
+                refs=() if isinstance(outcome, Failure) else outcome.ids,
                 request=call,
                 reply=replace(reply, body=window(reply.body)),
                 reply_size=len(reply.body),
@@ -171,7 +171,7 @@ class Journal:
     def probed(self, channel: str, findings: Sequence[Finding], seconds: float, error: str = "") -> None:
         """Credentials and set-up were looked at."""
         ok = not error and all(finding.ok for finding in findings)
-        words = error or "; ".join(finding.detail for finding in findings if not finding.ok)
+        words = error or "; ".join(self.hidden(channel, finding.detail) for finding in findings if not finding.ok)
         self.note(
             Note(
                 channel=channel,
@@ -300,8 +300,8 @@ class Journal:
             ms=round(note.seconds * 1000, 3),
             result=note.result,
             status=note.status,
-            code=redactor.text(note.code)[:_DETAIL_CHARS],
-            detail=redactor.text(note.detail)[:_DETAIL_CHARS],
+            code=redactor.words(note.code)[:_DETAIL_CHARS],
+            detail=redactor.words(note.detail)[:_DETAIL_CHARS],
             retry_after=note.retry_after,
             moved_to=note.moved_to,
             written=note.reply is None or note.reply.written,
@@ -311,7 +311,7 @@ class Journal:
             events=tuple(note.events),
             request=_request_wire(note, redactor, bodies=bodies),
             reply=None if note.reply is None else wire_of_reply(note.reply, note.reply_size, redactor, bodies=bodies),
-            findings=tuple(replace(one, detail=redactor.text(one.detail), remedy=redactor.text(one.remedy)) for one in note.findings),
+            findings=tuple(replace(one, detail=redactor.words(one.detail), remedy=redactor.words(one.remedy)) for one in note.findings),
             node=self.node,
         )
 

@@ -39,8 +39,15 @@ class PlannedChannel:
 
     @property
     def rules(self) -> ChannelRules:
-        able = self.connector.capabilities
-        return ChannelRules(queue=self.section.queue, sends=able.sends, windows=able.windows, public=able.public, limits=able.limits)
+        able = self.connector.able(self.settings)
+        return ChannelRules(
+            queue=self.section.queue,
+            sends=able.sends,
+            windows=able.windows,
+            public=able.public,
+            limits=able.limits,
+            flood=self.connector.flood(self.settings),
+        )
 
 
 def plan_channels(config: Config) -> list[PlannedChannel]:

@@ -9,12 +9,12 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from config import ChannelConfig, Config
+from config.address import origin_of
 from connectors.abilities import Provisioner
 from gateway import simulated
 from gateway.credentials import issue_link
 from gateway.server import Occasion
 from gateway.services import Services
-from gateway.web.state import origin_of
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import PutAgent, SetMember
 from storage.record import Agent, Role

@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,9 @@ import config as our_config
 from config import Config, ConfigError
 from gateway.admin import AdminError, Order, send_order
 from gateway.channels import plan_channels
+from gateway.clamd import NotScanned, ScannerAway, signatures_of
 from gateway.keys import FILE as KEY_FILE
+from gateway.screen import scanner_of
 from gateway.wiring import database_url
 from storage import open_store
 from storage.backup import sqlite_path
@@ -37,6 +39,9 @@ FREE_WARN: Final = 1 << 30
 FREE_FAIL: Final = 100 * 1024 * 1024
 #: A clock before the release of this program is wrong.
 _RELEASED: Final = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+_OLD_SIGNATURES: Final = timedelta(days=7)
 
 
 class Level(StrEnum):
@@ -83,6 +88,7 @@ async def examine(load: Callable[[], Config], environment: Mapping[str, str], no
     findings += await _sending(url, Path(config.data_dir))
     findings += await _health(config)
     findings += await _bus(config.bus.url.reveal())
+    findings += [await _scanner(config, now or datetime.now(UTC))]
     return findings
 
 
@@ -235,6 +241,25 @@ async def _bus(url: str) -> list[Finding]:
         return [_ok("bus", "Redis answers")]
     remedy = "Start it, or correct bus.url. Nothing is lost without it: nodes read the database, and limits of providers count per node."
     return [_warn("bus", trouble, remedy)]
+
+
+async def _scanner(config: Config, now: datetime) -> Finding:
+    """Does the virus scanner answer, and does it know today's viruses?"""
+    scanner = scanner_of(config)
+    if scanner is None:
+        return _ok("scanner", "off: nobody looks at the files that people send. Hint: media.scanner can name a ClamAV")
+    try:
+        version = await scanner.version()
+    except (ScannerAway, NotScanned) as error:
+        remedy = "Start clamd, or correct media.scanner. Files wait until it answers; messages do not."
+        return _fail("scanner", f"{config.media.scanner}: {error}", remedy)
+    program, _, rest = version.partition("/")
+    made = signatures_of(rest)
+    if made is None:
+        return _warn("scanner", f"{program or 'it'} has no virus signatures", "Run freshclam: without signatures nothing is found.")
+    if now - made > _OLD_SIGNATURES:
+        return _warn("scanner", f"{program}, its signatures are of {made:%Y-%m-%d}", "Keep them up to date with freshclam.")
+    return _ok("scanner", f"{program}, signatures of {made:%Y-%m-%d}")
 
 
 async def _sending(url: str, data_dir: Path) -> list[Finding]:

@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from config import Secret
 from connectors.abilities import FetchedMedia
+from gateway.names import Resolver
 from gateway.web.signing import derive_key
 
 #: Says that a request is one of ours: what we fetch from ourselves we would fetch for ever.
@@ -75,11 +76,11 @@ def loop_mark(secret: Secret) -> str:
     return derive_key(secret, "loop").hex()[:32]
 
 
-class _Resolver(AbstractResolver):
+class _GuardedResolver(AbstractResolver):
     """Refuses a name as a whole if any of its addresses is not public: a mix is an attack, not an accident."""
 
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
@@ -106,14 +107,18 @@ class GuardedFetcher:
         self._allowed = frozenset(entry.lower() for entry in allow_private)
         self._own = yarl.URL(own_url).host
         timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
-        guarded = aiohttp.TCPConnector(resolver=_Resolver(), socket_factory=_guarded_socket, use_dns_cache=False, force_close=True)
+        self._names = Resolver()
+        guarded = aiohttp.TCPConnector(
+            resolver=_GuardedResolver(self._names), socket_factory=_guarded_socket, use_dns_cache=False, force_close=True
+        )
         headers = {LOOP_HEADER: mark} if mark else {}
         self._guarded = _session(guarded, timeout, headers)
-        self._exempt = _session(aiohttp.TCPConnector(force_close=True), timeout, headers)
+        self._exempt = _session(aiohttp.TCPConnector(resolver=self._names, force_close=True), timeout, headers)
 
     async def close(self) -> None:
         await self._guarded.close()
         await self._exempt.close()
+        await self._names.close()
 
     async def fetch(self, url: str, max_bytes: int) -> FetchedMedia:
         """The file at ``url``, at most ``max_bytes`` long after unpacking; or why not, in words for the agent. Never raises."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.pictures import MAX_PIXELS, Bytes, pixels, without_metadata
+from gateway.pictures import MAX_FRAMES, MAX_PIXELS, Bytes, frames, pixels, without_metadata
 from storage.protocol import Vault
 
 #: Media types that a browser may show in the page; all others are downloads.
@@ -64,7 +64,7 @@ class Saved(Struct, frozen=True, kw_only=True):
 
     #: Hex; the same content always has the same one.
     sha256: str
-    #: By signature, never by claim; a picture of more than :data:`gateway.pictures.MAX_PIXELS` has none.
+    #: By signature, never by claim; a picture of more than :data:`gateway.pictures.MAX_PIXELS` or ``MAX_FRAMES`` has none.
     mime: str
     size: int
 
@@ -190,7 +190,7 @@ class FileStore:
 
 
 def _shown_type(data: Bytes, mime: str) -> str:
-    return mime if pixels(data, mime) <= MAX_PIXELS else UNKNOWN_TYPE
+    return mime if pixels(data, mime) <= MAX_PIXELS and frames(data, mime) <= MAX_FRAMES else UNKNOWN_TYPE
 
 
 def _looked_at(path: Path, mime: str) -> tuple[str, bytes | None]:

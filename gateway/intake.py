@@ -5,7 +5,7 @@ Nothing may be answered "taken" before :func:`take_in` has returned: then it is 
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,7 @@ from connectors.contract import Request
 from connectors.errors import BadPayload
 from connectors.event import AnyEvent, PayloadQuarantined, PersonEvent, encode_event, event_type
 from connectors.identity import partition_of
+from gateway.poison import Poisonous
 from gateway.services import Channel, Services
 from storage.errors import StorageError
 from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
@@ -28,6 +29,7 @@ _KEY_CHARS: Final = 512
 #: Events of one request that are appended in one transaction.
 _AT_ONCE: Final = 1000
 _QUARANTINED: Final = str(PayloadQuarantined.__struct_config__.tag)
+_Reading = Callable[[], tuple[AnyEvent, ...]]
 
 
 class Outcome(StrEnum):
@@ -81,7 +83,7 @@ async def _take_in(services: Services, channel: Channel, request: Request, *, ou
         metrics.received.labels(channel.id).inc()
         metrics.inbound.labels(channel.id, Outcome.REFUSED).inc()
         return Receipt(Outcome.REFUSED)
-    placed = place_events(services, channel, request, read_events(channel, request))
+    placed = place_events(services, channel, request, read_events(channel, request, services.poison.read))
     for owner, _ in placed:
         metrics.received.labels(owner.id).inc()
     services.crash.reach("intake.read")
@@ -172,10 +174,20 @@ def _of_no_channel(channel: Channel, request: Request, account: str, owner: Chan
     return msgspec.structs.replace(kept, key=key, account=account, headers={**kept.headers, **proofs})
 
 
-def read_events(channel: Channel, request: Request) -> tuple[AnyEvent, ...]:
-    """Parse an authentic request. Whatever the parser cannot do becomes a quarantined payload, so nothing is ever dropped."""
+def _plainly(payload: bytes, work: _Reading) -> tuple[AnyEvent, ...]:
+    del payload
+    return work()
+
+
+def read_events(
+    channel: Channel, request: Request, guarded: Callable[[bytes, _Reading], tuple[AnyEvent, ...]] = _plainly
+) -> tuple[AnyEvent, ...]:
+    """Parse an authentic request. Whatever the parser cannot do becomes a quarantined payload, so nothing is ever dropped.
+
+    ``guarded`` sees to it that a payload which ends the process does so twice only, see ``gateway.poison``.
+    """
     try:
-        events = tuple(channel.connector.parse(request, channel.settings))
+        events = guarded(request.body, lambda: tuple(channel.connector.parse(request, channel.settings)))
         if not events:
             return (quarantined(channel, request, "the connector found no event in it"),)
         for event in events:
@@ -188,7 +200,7 @@ def read_events(channel: Channel, request: Request) -> tuple[AnyEvent, ...]:
             msgspec.structs.replace(event, headers=headers) if isinstance(event, PayloadQuarantined) and not event.headers else event
             for event in events
         )
-    except BadPayload as error:
+    except (BadPayload, Poisonous) as error:
         return (quarantined(channel, request, str(error)),)
     except Exception as error:  # noqa: BLE001 - a crash in a parser is our fault, and the message must survive it
         structlog.get_logger("intake").error("parser crashed", channel=channel.id, error=type(error).__name__)

@@ -39,7 +39,9 @@ class Metrics:
             "sportello_resolved_attempts", "Attempts without an answer, by what was found out", ["channel", "outcome"], registry=registry
         )
         self.missed = Counter("sportello_missed", "Events that no webhook had brought, found by asking", ["channel"], registry=registry)
-        #: ``outcome``: ``stored``, ``retry``, ``given_up``.
+        #: ``outcome``: ``clean``, ``withheld``, ``waiting`` (the scanner was away, or could not look at it; it is asked again).
+        self.scans = Counter("sportello_scans", "Files that a scanner was asked about", ["outcome"], registry=registry)
+        #: ``outcome``: ``stored``, ``retry``, ``given_up``, ``waiting``, ``withheld``.
         self.media = Counter("sportello_media", "Files fetched from providers", ["channel", "outcome"], registry=registry)
         #: 0: ok, 1: degraded, 2: down; a component of which nothing is known has none. Only the node that judges shows it.
         self.channel_health = Gauge(

@@ -4,7 +4,8 @@ A photo tells where and with what it was taken. :func:`without_metadata` copies 
 the rest out: the place, the camera, the comments, previews, and whatever follows the picture's end. Two things stay because the picture
 would look different without them: its colours and which side is up.
 
-Sources: ITU-T T.81 and Exif 2.32 for JPEG, www.w3.org/TR/png-3, developers.google.com/speed/webp/docs/riff_container, read 2026-11.
+Sources: ITU-T T.81 and Exif 2.32 for JPEG, www.w3.org/TR/png-3, www.w3.org/Graphics/GIF/spec-gif89a.txt,
+developers.google.com/speed/webp/docs/riff_container, read 2026-11.
 """
 
 import re
@@ -19,6 +20,8 @@ Bytes = bytes | mmap
 
 #: A browser needs four bytes for each: a bomb unpacks to far more than it weighs.
 MAX_PIXELS: Final = 40_000_000
+#: Of a moving picture; a browser unpacks them over and over.
+MAX_FRAMES: Final = 100
 #: Segments or chunks; honest pictures have some thousands at most.
 _MOST_PIECES: Final = 100_000
 
@@ -35,6 +38,13 @@ _PNG_KEPT: Final = frozenset(b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT
 _WEBP_KEPT: Final = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
 _WEBP_EXIF_FLAG: Final = 0x08
 _WEBP_XMP_FLAG: Final = 0x04
+_GIF_IMAGE: Final = 0x2C
+_GIF_EXTENSION: Final = 0x21
+_GIF_TRAILER: Final = 0x3B
+_GIF_CONTROL: Final = 0xF9
+_GIF_APPLICATION: Final = 0xFF
+#: How often it is shown; all other applications' blocks, comments and plain texts say something beside the picture.
+_GIF_LOOPS: Final = frozenset({b"NETSCAPE2.0", b"ANIMEXTS1.0"})
 _ORIENTATION: Final = 0x0112
 _SHORT: Final = 3
 
@@ -68,6 +78,30 @@ def pixels(data: Bytes, mime: str) -> int:
     return int(width * height)
 
 
+def frames(data: Bytes, mime: str) -> int:
+    """How many pictures it shows one after another, as far as it can be read; more than allowed if that takes too long to find out."""
+    found = 0
+    try:
+        for number in _frames(data, mime):
+            found += number
+    except _Endless:
+        return MAX_FRAMES + 1
+    except (struct.error, IndexError, _Unreadable):
+        # A browser shows what comes before the damage.
+        pass
+    return found
+
+
+def _frames(data: Bytes, mime: str) -> Iterator[int]:
+    match mime:
+        case "image/gif":
+            yield from (data[start] == _GIF_IMAGE for start, _ in _gif_blocks(data))
+        case "image/webp":
+            yield from (name == b"ANMF" for name, _ in _webp_chunks(data))
+        case "image/png":
+            yield from (struct.unpack(">I", data[start + 8 : start + 12])[0] for name, start, _ in _png_chunks(data) if name == b"acTL")
+
+
 def without_metadata(data: Bytes, mime: str) -> bytes | None:
     """The same picture without what is written beside it; None if there is nothing to leave out, or it is built in no way that we know."""
     try:
@@ -78,9 +112,11 @@ def without_metadata(data: Bytes, mime: str) -> bytes | None:
                 cleaned = b"".join(_png(data))
             case "image/webp":
                 cleaned = _webp(data)
+            case "image/gif":
+                cleaned = b"".join(_gif(data))
             case _:
                 return None
-    except (struct.error, _Unreadable):
+    except (struct.error, IndexError, _Unreadable):
         return None
     return None if len(cleaned) == len(data) and cleaned == data[:] else cleaned
 
@@ -144,8 +180,8 @@ def _jpeg(data: Bytes) -> Iterator[bytes]:
 # --- PNG ---------------------------------------------------------------------------------------------------------------
 
 
-def _png(data: Bytes) -> Iterator[bytes]:
-    yield data[:8]
+def _png_chunks(data: Bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of each chunk up to the picture's end. Raises _Unreadable, struct.error."""
     place, name = 8, b""
     pieces = count()
     while name != b"IEND":
@@ -155,12 +191,62 @@ def _png(data: Bytes) -> Iterator[bytes]:
         end = place + 12 + length
         if end > len(data) or not name.isalpha():
             raise _Unreadable
+        yield name, place, end
+        place = end
+
+
+def _png(data: Bytes) -> Iterator[bytes]:
+    yield data[:8]
+    for name, start, end in _png_chunks(data):
         if name in _PNG_KEPT:
-            yield data[place:end]
-        elif name == b"eXIf" and (tiff := _only_orientation(data[place + 8 : end - 4])):
+            yield data[start:end]
+        elif name == b"eXIf" and (tiff := _only_orientation(data[start + 8 : end - 4])):
             body = name + tiff
             yield struct.pack(">I", len(tiff)) + body + struct.pack(">I", zlib.crc32(body))
-        place = end
+
+
+# --- GIF ---------------------------------------------------------------------------------------------------------------
+
+
+def _gif_blocks(data: Bytes) -> Iterator[tuple[int, int]]:
+    """(start, end) of each block behind the head, the trailer last. Raises _Unreadable, struct.error, IndexError."""
+    place = _gif_head(data)
+    pieces = count()
+    while True:
+        start, kind = place, data[place]
+        if kind == _GIF_TRAILER:
+            yield start, start + 1
+            return
+        if kind == _GIF_IMAGE:
+            colours = data[start + 9]
+            place = start + 11 + (3 << (colours & 7) + 1 if colours & 0x80 else 0)
+        elif kind == _GIF_EXTENSION:
+            place = start + 2
+        else:
+            raise _Unreadable
+        while length := data[place]:
+            if next(pieces) > _MOST_PIECES:
+                raise _Endless
+            place += 1 + length
+        if next(pieces) > _MOST_PIECES:
+            raise _Endless
+        place += 1
+        yield start, place
+
+
+def _gif_head(data: Bytes) -> int:
+    """How long it is: size, and the colours that all frames share."""
+    colours = data[10]
+    return 13 + (3 << (colours & 7) + 1 if colours & 0x80 else 0)
+
+
+def _gif(data: Bytes) -> Iterator[bytes]:
+    yield data[: _gif_head(data)]
+    for start, end in _gif_blocks(data):
+        plain = data[start] != _GIF_EXTENSION or data[start + 1] == _GIF_CONTROL
+        loops = data[start + 1] == _GIF_APPLICATION and data[start + 3 : start + 14] in _GIF_LOOPS
+        if plain or loops:
+            yield data[start:end]
 
 
 # --- WebP --------------------------------------------------------------------------------------------------------------

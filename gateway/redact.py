@@ -16,7 +16,9 @@ SHORTEST: Final = 6
 _SHORTEST_CODED: Final = 8
 
 #: A header with one of these in its name authenticates somebody: only its length is kept.
-_SECRET_HEADER: Final = re.compile(r"auth|cookie|token|secret|signature|api-?key|password|credential|session|ticket", re.IGNORECASE)
+_SECRET_HEADER: Final = re.compile(
+    r"auth|cookie|token|secret|signature|api-?key|password|credential|session|ticket|x-visitor|x-user$", re.IGNORECASE
+)
 #: Names of fields whose values are secrets that no setting knows: what a provider hands out.
 _FIELDS: Final = (
     r"(?:access|refresh|id|page|bot|verify|auth|bearer|user|app)_?token|client_secret|app_?secret\w*|password|passwd|api_?key"
@@ -55,6 +57,8 @@ def forms_of(value: str) -> Iterator[str]:
         inner = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
         yield inner
         yield inner.replace("/", "\\/")
+        # A text in JSON may be JSON itself.
+        yield json.dumps(inner)[1:-1]
     yield escape(value)
     data = value.encode("utf-8", "surrogatepass")
     yield data.hex()
@@ -100,6 +104,10 @@ class Redactor:
         needles = {form for value in values_of(secrets) for form in forms_of(value) if len(form) >= SHORTEST}
         #: Longest first: one form may begin with another.
         self._needles = sorted(needles, key=len, reverse=True)
+        #: How they begin -> those that begin so.
+        self._heads: dict[str, list[str]] = {}
+        for needle in self._needles:
+            self._heads.setdefault(needle[:SHORTEST], []).append(needle)
 
     @property
     def longest(self) -> int:
@@ -123,7 +131,9 @@ class Redactor:
     def words(self, value: str) -> str:
         """The same for what somebody has cut to a length already: the beginning of a credential at its end is hidden too."""
         value = self.text(value)
-        longest = max((end for needle in self._needles if (end := _overlap(value, needle)) >= SHORTEST), default=0)
+        end = value[-self.longest :]
+        near = [needle for head, needles in self._heads.items() if head in end for needle in needles]
+        longest = max((size for needle in near if (size := _overlap(value, needle)) >= SHORTEST), default=0)
         return value[: len(value) - longest] + MASK if longest else value
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -131,4 +141,4 @@ class Redactor:
         return {name.lower(): self._header(name, value) for name, value in headers.items()}
 
     def _header(self, name: str, value: str) -> str:
-        return f"({len(value)} characters, hidden)" if _SECRET_HEADER.search(name) else self.text(value)
+        return f"({len(value)} characters, hidden)" if _SECRET_HEADER.search(name) else self.words(value)

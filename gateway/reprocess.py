@@ -56,7 +56,7 @@ def _read(services: Services, channel: Channel | None, recorded: Recorded) -> li
         body=recorded.entry.raw,
         received_at=recorded.entry.at,
     )
-    events = read_events(channel, request)
+    events = read_events(channel, request, services.poison.read_anyway)
     if kept.account:
         # Set aside for an account that had no channel then: the rest of the payload found its place at once.
         events = tuple(event for event in events if event.account == kept.account)

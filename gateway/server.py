@@ -21,6 +21,7 @@ from gateway.crashpoint import CrashPoints
 from gateway.keys import BadKey
 from gateway.listener import BACKLOG, CannotListen, bind, share
 from gateway.patience import PatientSite
+from gateway.poison import watch_the_time
 from gateway.processes import STOP_SECONDS, Lifeline, Seat
 from gateway.reprocess import reprocess
 from gateway.services import Services
@@ -145,6 +146,8 @@ class _End:
 def _signals(end: _End, *, wanted: bool) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT) if wanted else ()
     loop = asyncio.get_running_loop()
+    if wanted:
+        watch_the_time()
     for number in numbers:
         loop.add_signal_handler(number, end.tell)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.model import Config
+from connectors.capabilities import Capabilities
 from connectors.contract import Client, Connector
 from gateway.attendance import Attendance
 from gateway.channel_log import Journal
@@ -15,6 +16,8 @@ from gateway.crashpoint import CrashPoints
 from gateway.files import FileStore
 from gateway.hub import Hub
 from gateway.metrics import Metrics
+from gateway.poison import PoisonGuard
+from gateway.screen import Screen
 from gateway.together import Together
 from gateway.work.duty import Duties
 from routing.router import Router
@@ -36,6 +39,11 @@ class Channel:
     #: An instance of ``connector.settings``.
     settings: Any
     client: Client
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can carry, by its settings."""
+        return self.connector.able(self.settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,8 @@ class Services:
     #: Fans committed events out to open feeds.
     hub: Hub
     files: FileStore
+    #: Who may have which of them, if a scanner has to look first.
+    screen: Screen
     #: What is exchanged with providers is noted here.
     journal: Journal
     metrics: Metrics
@@ -72,5 +82,7 @@ class Services:
     data_dir: Path
     #: The same as ``inbound`` if there is a spool.
     spooling: SpoolingAppender | None = None
+    #: What reads payloads goes through it.
+    poison: PoisonGuard = field(default_factory=PoisonGuard)
     #: Where tests can have the process killed; does nothing otherwise.
     crash: CrashPoints = field(default_factory=CrashPoints)

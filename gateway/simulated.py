@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any, Final
 
@@ -115,18 +116,20 @@ def _messaging(platform: str, account_id: str) -> Callable[[str, str], web.Appli
     return make
 
 
-def _email(smtp_port: int) -> Callable[[str, str], web.Application]:
-    def make(_: str, webhook: str) -> web.Application:
+def _email(smtp_port: int, imap_port: int) -> Callable[[str, str], web.Application]:
+    def make(_: str, __: str) -> web.Application:
         app: web.Application = _simulator("email").create_simulator_app(
-            address=_ADDRESS, webhook=webhook, secret=_SECRET, authserv=_AUTHSERV, smtp_port=smtp_port
+            address=_ADDRESS, secret=_SECRET, authserv=_AUTHSERV, smtp_port=smtp_port, imap_port=imap_port
         )
         return app
 
     return make
 
 
-def _email_settings(smtp_port: int) -> Callable[[str], dict[str, Any]]:
-    smtp = {"host": "127.0.0.1", "port": smtp_port, "security": "none"}
+def _email_settings(smtp_port: int, imap_port: int) -> Callable[[str], dict[str, Any]]:
+    here = {"host": "127.0.0.1", "security": "none"}
+    # The mailbox is as young as the simulator; yesterday, for it may be another day elsewhere.
+    since = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
     settings = {
         "address": _ADDRESS,
         "secret": _SECRET,
@@ -134,7 +137,8 @@ def _email_settings(smtp_port: int) -> Callable[[str], dict[str, Any]]:
         "webhook_secret": _SECRET,
         "authserv_ids": [_AUTHSERV],
         "reply_address": _ADDRESS.replace("@", "+{token}@"),
-        "smtp": smtp,
+        "mailboxes": [{**here, "port": imap_port, "username": _ADDRESS, "password": _SECRET, "since": since}],
+        "smtp": {**here, "port": smtp_port},
     }
     return lambda _: settings
 
@@ -147,12 +151,18 @@ def _free_port() -> int:
 
 def providers() -> tuple[Simulated, ...]:
     """One of each kind, in the order of the phone page."""
-    smtp_port = _free_port()
+    ports = _free_port(), _free_port()
     return (
         Simulated(
             kind="telegram",
             title="Telegram (simulated)",
-            settings=lambda base: {"token": _BOT, "secret_token": _SECRET, "mode": "webhook", "api_base": base},
+            settings=lambda base: {
+                "token": _BOT,
+                "secret_token": _SECRET,
+                "mode": "webhook",
+                "api_base": base,
+                "link_base": f"{base}/t.me",
+            },
             make=_telegram,
         ),
         Simulated(
@@ -182,5 +192,5 @@ def providers() -> tuple[Simulated, ...]:
             settings=lambda base: {**_graph(base), "account_id": _INSTAGRAM, "app_id": _APP},
             make=_messaging("instagram", _INSTAGRAM),
         ),
-        Simulated(kind="email", title="E-mail (simulated)", settings=_email_settings(smtp_port), make=_email(smtp_port)),
+        Simulated(kind="email", title="E-mail (simulated)", settings=_email_settings(*ports), make=_email(*ports)),
     )

@@ -14,7 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from config import Config, Secret
-from connectors.contract import ClientContext, FileLinker, FileReader
+from connectors.contract import ClientContext, FileLinker
 from gateway.attendance import Attendance
 from gateway.channel_log import Journal
 from gateway.channels import PlannedChannel, plan_channels, secrets_in
@@ -25,6 +25,9 @@ from gateway.hub import Hub
 from gateway.join import joined
 from gateway.keys import LateKey, secret_key
 from gateway.metrics import Metrics
+from gateway.names import Resolver
+from gateway.poison import PoisonGuard
+from gateway.screen import Screen
 from gateway.services import Channel, Services
 from gateway.spool import announce_spool, open_spooling
 from gateway.together import Together
@@ -35,6 +38,7 @@ from gateway.work.duty import Duties
 from gateway.work.roster import duties_of, node_of, working
 from routing.command import PutQueue
 from routing.errors import Refused
+from routing.link import Links
 from routing.router import Router, Signals
 from routing.rules import Rules
 from storage import open_store, utc_now
@@ -63,6 +67,7 @@ def rules_of(config: Config, planned: Sequence[PlannedChannel]) -> Rules:
         channels={channel.id: channel.rules for channel in planned},
         reopen_within=timedelta(seconds=config.routing.reopen_within),
         reply_life=timedelta(seconds=config.routing.reply_life),
+        links=Links(config.server.secret_key),
     )
 
 
@@ -89,9 +94,8 @@ async def open_gateway(
         spooling, files = await stack.enter_async_context(way_in), FileStore(data_dir / "media", store.vault)
         metrics, outbox_wake, media_wake = Metrics(), asyncio.Event(), asyncio.Event()
         journal = Journal(store, config, {plan.id: tuple(secrets_in(plan.settings)) for plan in planned}, metrics, clock)
-        lent = await _lent(stack, _file_reader(store, files), file_linker(config, store, clock))
+        lent = await _lent(stack, screen := Screen(config, store, files, metrics, clock), file_linker(config, store, screen, clock))
         duties = _duties(config, store, channels := _open_channels(stack, planned, lent, journal), clock)
-        journal.node = duties.node.id
         services = Services(
             config=config,
             store=store,
@@ -106,6 +110,7 @@ async def open_gateway(
             channels=channels,
             hub=Hub(store, Whispers(bus)),
             files=files,
+            screen=screen,
             journal=journal,
             metrics=metrics,
             outbox_wake=outbox_wake,
@@ -113,8 +118,8 @@ async def open_gateway(
             clock=clock,
             data_dir=data_dir,
             crash=crash or CrashPoints(),
+            poison=_poison_guard(stack, data_dir if workers else None, config.node.slot),
         )
-        announce_spool(services)
         await stack.enter_async_context(_begun(services, planned, on_fatal if may_be_away else None, workers=workers))
         yield services
 
@@ -122,6 +127,8 @@ async def open_gateway(
 def _begun(
     services: Services, planned: Sequence[PlannedChannel], on_fatal: Callable[[BaseException], None] | None, *, workers: bool
 ) -> contextlib.AbstractAsyncContextManager[None]:
+    services.journal.node = services.duties.node.id
+    announce_spool(services)
     return joined(services, functools.partial(_join, services, planned), working if workers else _standing, on_fatal)
 
 
@@ -140,10 +147,18 @@ async def _open_database(
     return bus, store
 
 
-async def _lent(stack: contextlib.AsyncExitStack, read_file: FileReader, link_file: FileLinker) -> ClientContext:
+async def _lent(stack: contextlib.AsyncExitStack, screen: Screen, link_file: FileLinker) -> ClientContext:
     """What all clients are lent; each gets its own name with it."""
-    session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()))
-    return ClientContext(session=session, channel="", read_file=read_file, link_file=link_file)
+    resolver = Resolver()
+    stack.push_async_callback(resolver.close)
+    connector = aiohttp.TCPConnector(resolver=resolver)
+    session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+    await stack.enter_async_context(session)
+    return ClientContext(session=session, channel="", read_file=screen.read_file, link_file=link_file)
+
+
+def _poison_guard(stack: contextlib.AsyncExitStack, data_dir: Path | None, slot: int) -> PoisonGuard:
+    return stack.enter_context(contextlib.closing(PoisonGuard(data_dir and data_dir / "poison", slot)))
 
 
 def _open_channels(
@@ -210,16 +225,6 @@ async def make_queues(router: Router, store: Store, planned: Sequence[PlannedCha
         with contextlib.suppress(Conflict, Refused):
             await router.handle(PutQueue(id=command_id(clock()), actor=GATEWAY, name=name))
         structlog.get_logger("wiring").info("queue made, because a channel names it", queue=name)
-
-
-def _file_reader(store: Store, files: FileStore) -> FileReader:
-    async def read_file(stored: str) -> bytes:
-        file = await store.view(lambda tx: tx.files.get(stored))
-        if file is None:
-            raise FileNotFoundError(f"no stored file {stored}")
-        return await files.read(file.sha256)
-
-    return read_file
 
 
 def _note_failed(metrics: Metrics) -> Callable[[Recorded, Exception], None]:

@@ -136,7 +136,14 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
     ),
     "Stores": (
-        Panel("Spooled events", ((f"sum by (instance) (sportello_spool_events{{{_NODES}}})", "{{instance}}"),), width=6),
+        Panel(
+            "Spooled and gathered events",
+            (
+                (f"sum by (instance) (sportello_spool_events{{{_NODES}}})", "{{instance}}"),
+                (f"max(sportello_gathered_events{{{_NODES}}})", "waiting for other nodes"),
+            ),
+            width=6,
+        ),
         Panel("Spool on the disk", ((f"sportello_spool_bytes{{{_NODES}}}", "{{instance}}"),), "bytes", 6),
         Panel("Oldest in the spool", ((f"sportello_spool_oldest_seconds{{{_NODES}}}", "{{instance}}"),), "s", 6),
         Panel(

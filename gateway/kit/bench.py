@@ -48,8 +48,8 @@ class Bench:
         self.name = name
         self.folder = folder
         self.sample = folder.sample
-        self.able = connector.capabilities
         self.settings = self.settings_with({})
+        self.able = connector.able(self.settings)
         self.others = [self.settings_with(changes) for changes in self.sample.other_secrets]
 
     # --- settings -------------------------------------------------------------------------------------------------------

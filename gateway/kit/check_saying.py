@@ -206,6 +206,10 @@ def _things(bench: Bench) -> Iterator[tuple[str, tuple[AnyPart, ...]]]:
             yield f"{kind.value} {mime or 'of no type'} with words", (_file(kind, mime, 100), HELLO)
     if limits.upload_bytes:
         yield "a file that is too large", (_file(MediaKind.FILE, "application/pdf", limits.upload_bytes + 1),)
+    for album in limits.albums:
+        rows = [_file(rule.kind, (rule.mimes or ("application/pdf",))[0], 100) for rule in album.files]
+        for count in (2, album.most, album.most + 1):
+            yield f"{count} files of {', '.join(rule.kind.value for rule in album.files)}", tuple((rows * count)[:count])
     place, card = (
         Location(latitude=45.07, longitude=7.68, name="Negozio", address="Via Po 1"),
         ContactCard(name="Ada", phones=("+390110000001",)),

@@ -33,6 +33,8 @@ def complete(bench: Bench, to: Findings) -> None:
     if "text" in able.sends and not able.bundles:
         limit = "Limits.text is 0"
         to.expect(able.limits.text > 0, limit, "Give the provider's longest text, and the page where it says so.")
+    more = able.sends - connector.capabilities.sends
+    to.expect(not more, f"capabilities_for adds {sorted(more)}", "CAPABILITIES is the most: settings may only take something away.")
     _windows(bench, to)
     if "sources" in bench.sample.exempt:
         to.exempt(bench.sample.exempt["sources"])

@@ -8,9 +8,10 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
+from config.address import origin_of
 from gateway.credentials import TOKEN_PREFIX, Kind, find, needs_touch, scope_of
 from gateway.web.errors import Refusal
-from gateway.web.state import WebState, origin_of
+from gateway.web.state import WebState
 from routing.command import Actor
 from storage.access import Credential, Scope
 from storage.errors import Unavailable

@@ -55,6 +55,15 @@ class HealthData(Struct, frozen=True, kw_only=True):
     changed: list[Component]
 
 
+class WithheldData(Struct, frozen=True, kw_only=True):
+    file_id: str
+    name: str
+    size: int
+    conversation_id: str
+    uploader: str
+    finding: str
+
+
 class DecisionData(Struct, frozen=True, kw_only=True):
     decision: Decision
 
@@ -88,6 +97,7 @@ EVENTS: Final[dict[str, type[Struct]]] = {
     "queue.member_removed": MemberData,
     "routing.decided": DecisionData,
     "channel.health_changed": HealthData,
+    "file.withheld": WithheldData,
 }
 
 _CONTROL: Final = {

@@ -96,7 +96,7 @@ def _view(channel: Channel, base: str, health: Health | None) -> ChannelView:
         title=channel.title,
         enabled=channel.enabled,
         webhook_url=f"{base}/webhooks/{channel.id}",
-        capabilities=channel.connector.capabilities,
+        capabilities=channel.capabilities,
         health=health,
     )
 

@@ -1,6 +1,5 @@
 """From an HTTP request to a handler and back: every check that all operations share, in one order."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -64,8 +63,7 @@ async def read_json(request: web.Request) -> bytes:
 
 async def read_body(request: web.Request) -> bytes:
     """The body, within time and the application's size limit. Raises HTTPRequestEntityTooLarge, TimeoutError."""
-    async with asyncio.timeout(BODY_SECONDS):
-        return await request.read()
+    return await request.app[STATE].bodies.read(request, BODY_SECONDS)
 
 
 def refuse_encoded(request: web.Request) -> None:

@@ -6,7 +6,22 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.web import chat, feed, health, pages, public_files, visitor_door, visitor_files, visitor_http, visitor_mail, webhooks
+from gateway.web import (
+    chat,
+    feed,
+    file_origin,
+    health,
+    links,
+    pages,
+    public_files,
+    remote_pictures,
+    unsubscribe,
+    visitor_door,
+    visitor_files,
+    visitor_http,
+    visitor_mail,
+    webhooks,
+)
 from gateway.web.route import PREFIX
 
 
@@ -82,6 +97,14 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="What the file is",
         tag="Providers",
         answers={200: "The bytes.", 404: "No such file, or no such link, or too late.", 429: "Too many."},
+    ),
+    Endpoint(
+        method="GET",
+        path="/media/{token}",
+        handler=file_origin.show,
+        summary="A page fetches a file by its signed address, where files have an origin of their own",
+        tag="Files",
+        answers={200: "The bytes.", 404: "No such file, or no such link, or too late."},
     ),
     Endpoint(
         method="POST",
@@ -166,6 +189,46 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         },
         body=visitor_mail.WantTranscript,
         response=visitor_mail.TranscriptUnderWay,
+    ),
+    Endpoint(
+        method="GET",
+        path="/pictures/{token}",
+        handler=remote_pictures.show,
+        summary="A mail's picture from afar, fetched by the gateway, by its signed address",
+        tag="Pages",
+        answers={200: "The picture.", 404: "No such address, not yours, or too late.", 429: "Too many.", 502: "No picture."},
+    ),
+    *(
+        Endpoint(
+            method=method,
+            path="/unsubscribe/{token}",
+            handler=handler,
+            summary=summary,
+            tag="Visitors",
+            answers={200: "A page.", 400: "Not what a mail program sends.", 404: "No such link.", 429: "Too many."},
+        )
+        for method, handler, summary in (
+            ("GET", unsubscribe.ask, "A page that asks whether no more mails are wanted; nothing is changed"),
+            ("HEAD", unsubscribe.ask, "The same without the page"),
+            ("POST", unsubscribe.confirm, "No more mails to this address (RFC 8058, one click)"),
+        )
+    ),
+    Endpoint(
+        method="POST",
+        path="/chat/v1/{channel}/links",
+        handler=links.go_on,
+        summary="A visitor continues on another channel, and is known there",
+        tag="Visitors",
+        answers={
+            201: "The address, good once and for a day.",
+            401: "No token of this chat.",
+            409: "Nothing was said yet.",
+            422: "No link leads to that channel.",
+            429: "Too many.",
+            503: "The channel cannot be asked for its address now.",
+        },
+        body=links.NewLink,
+        response=links.LinkAnswer,
     ),
     Endpoint(
         method="GET",

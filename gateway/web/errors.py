@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from connectors.event import Instant
+from gateway.screen import Unchecked, Withheld
 from gateway.web.strict_json import BadJson
 from routing.errors import Forbidden, Invalid, NotNow, Refused, Stale, Unknown, WindowClosed
 from storage.errors import Conflict, NotFound, StorageError, Unavailable
@@ -88,6 +89,10 @@ def refusal_of(error: Exception) -> Refusal | None:
             return _of_router(error)
         case StorageError():
             return _of_store(error)
+        case Withheld():
+            return Refusal(410, "file_withheld", str(error))
+        case Unchecked():
+            return Refusal(409, "file_unchecked", f"{error} Try again in a moment.", headers={"Retry-After": "5"})
         case web.HTTPException():
             return _of_aiohttp(error)
         case TimeoutError():

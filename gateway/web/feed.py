@@ -13,13 +13,14 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct, structs
 
+from config.address import origin_of
 from gateway.credentials import CREDENTIAL_ENDED, SESSION_IDLE, Kind, spend
 from gateway.hub import CursorLost, Overrun
 from gateway.web import live
 from gateway.web.access import Principal, authenticate, cookie_of, load_principal, principal_of, refuse_token_in_url
 from gateway.web.errors import Refusal
 from gateway.web.live import Closing, SocketWire, Wire
-from gateway.web.state import STATE, WebState, origin_of
+from gateway.web.state import STATE, WebState
 from gateway.web.strict_json import BadJson, decode
 from gateway.web.throttle import Rate
 from storage.protocol import Transaction

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.web.errors import Refusal
 from storage.access import SavedReply
+from storage.foreseen import Shareable
 from storage.ids import derive_id, random_id
 from storage.protocol import Store, Transaction
 
@@ -48,7 +49,7 @@ def mismatch() -> Refusal:
 
 async def same(store: Store, principal: str, key: str, mark: str, now: datetime) -> None:
     """For work that is done again with the same ids: only that the request is the same. Raises Refusal 422."""
-    saved = await store.transact(lambda tx: tx.requests.begin(principal, key, mark, now))
+    saved = await store.transact(Shareable(lambda tx: tx.requests.begin(principal, key, mark, now)))
     if saved is not None and saved.fingerprint != mark:
         raise mismatch()
 
@@ -61,7 +62,7 @@ async def once(
     Raises Refusal 422 ``idempotency_mismatch``, 409 ``idempotency_running``.
     """
     abandoned = max(started, now - _ABANDONED)
-    saved = await store.transact(lambda tx: _reserve(tx, principal, key, mark, now, abandoned))
+    saved = await store.transact(Shareable(lambda tx: _reserve(tx, principal, key, mark, now, abandoned)))
     if saved is not None:
         return _repeat(saved, mark)
     try:
@@ -73,7 +74,7 @@ async def once(
     body = response.body
     if not isinstance(body, bytes):
         raise TypeError("only plain answers can be kept")
-    await store.transact(lambda tx: tx.requests.finish(principal, key, response.status, body))
+    await store.transact(Shareable(lambda tx: tx.requests.finish(principal, key, response.status, body)))
     return response
 
 

@@ -10,15 +10,17 @@ from aiohttp import web
 
 from connectors.names import harmless_name
 from gateway.files import INLINE_TYPES, Saved, TooLarge
+from gateway.screen import Withheld, keep_file
 from gateway.services import Services
 from gateway.web.dispatch import BODY_SECONDS
 from gateway.web.errors import Refusal, not_found
+from gateway.web.file_tokens import page_link
 from gateway.web.idempotency import mismatch
 from gateway.web.route import Call, Nothing
 from gateway.web.shapes import FileView
+from storage.file import StoredFile, Verdict
 from storage.ids import derive_id
 from storage.protocol import Transaction
-from storage.record import StoredFile
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME_HEADER: Final = "X-File-Name"
@@ -40,16 +42,25 @@ async def upload(call: Call[Nothing, Nothing]) -> FileView:
         uploader=call.principal.agent.id,
     )
 
+    looked = await call.services.screen.look(file)
+
     async def keep(tx: Transaction) -> StoredFile:
         known = await tx.files.get(file.id)
         if known is None:
-            await tx.files.put(file)
-        return known or file
+            await keep_file(tx, looked, call.now)
+        return known or looked
 
     kept = await call.transact(keep)
     if kept.sha256 != file.sha256:
         raise mismatch()
-    return FileView(id=kept.id, mime=kept.mime, size=kept.size, name=kept.name)
+    refuse_withheld(kept)
+    return FileView(id=kept.id, mime=kept.mime, size=kept.size, name=kept.name, checking=kept.verdict is Verdict.WAITING)
+
+
+def refuse_withheld(file: StoredFile) -> None:
+    """An upload is told at once. Raises Refusal 422."""
+    if file.verdict is Verdict.WITHHELD:
+        raise Refusal(422, "file_withheld", str(Withheld(file.finding)))
 
 
 async def save_body(services: Services, request: web.Request) -> tuple[Saved, str]:
@@ -83,11 +94,16 @@ async def download(call: Call[Nothing, Nothing]) -> web.StreamResponse:
             raise not_found()
         return file
 
-    return await serve(call.services, await call.view(work))
+    file = await call.view(work)
+    if call.services.config.file_origin:
+        await call.services.screen.clear(file)
+        return web.Response(status=302, headers={"Location": page_link(call.services.config, file.id, call.now)})
+    return await serve(call.services, file)
 
 
 async def serve(services: Services, file: StoredFile) -> web.FileResponse:
-    """A file as a response that no browser will take for a page. Raises Refusal 404."""
+    """A file as a response that no browser will take for a page. Raises Refusal 404, and what ``Screen.clear`` raises."""
+    await services.screen.clear(file)
     try:
         path = await services.files.locate(file.sha256)
     except FileNotFoundError:

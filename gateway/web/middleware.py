@@ -15,9 +15,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: For answers that are no pages.
 _CSP_DATA: Final = "default-src 'none'; frame-ancestors 'none'"
-#: For our pages: everything from our own server, no inline script or style, never in a frame.
+#: For our pages: everything from our own server, no inline script or style, never in a frame; people's pictures from their own origin.
 _CSP_PAGE: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{files}; media-src 'self' blob:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS: Final = {
@@ -67,10 +67,14 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     is_page = response.content_type == "text/html"
-    headers.setdefault("Content-Security-Policy", _CSP_PAGE if is_page else _CSP_DATA)
+    headers.setdefault("Content-Security-Policy", _page_policy(request.app[STATE].services.config.file_origin) if is_page else _CSP_DATA)
     headers.setdefault("Cache-Control", "no-store")
     if request.app[STATE].secure:
         headers.setdefault("Strict-Transport-Security", _HSTS)
+
+
+def _page_policy(file_origin: str) -> str:
+    return _CSP_PAGE.format(files=f" {file_origin}" if file_origin else "")
 
 
 def _refuse_loop(request: web.Request) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from gateway.web import agents, auth, conversations, customers, history, media, nodes, queues, tokens
+from gateway.web import agents, auth, conversations, history, media, nodes, queues, remote_pictures, tokens
 from gateway.web.access import ADMINS, SUPERVISORS
 from gateway.web.channel_operations import CHANNEL_ROUTES
+from gateway.web.customer_operations import CUSTOMER_ROUTES
 from gateway.web.route import Nothing, Replay, Route
 from gateway.web.shapes import (
     AgentAnswer,
@@ -12,8 +13,6 @@ from gateway.web.shapes import (
     ConversationAnswer,
     ConversationDetail,
     ConversationView,
-    CustomerAnswer,
-    CustomerDetail,
     DecisionList,
     FileView,
     MeAnswer,
@@ -33,6 +32,7 @@ _MOVES: Final = ("taken", "pending", "queued", "open", "snoozed", "resolved")
 
 _REPLIES: Final = (
     *("stale", "resolved", "taken", "opted_out", "window_closed", "channel_off", "too_long", "not_supported", "empty", "unknown_file"),
+    *("file_withheld", "file_unchecked"),
     *("unknown_message", "unknown_template", "template_not_approved", "invalid_template", "invalid_choices", "invalid_envelope"),
     "not_public",
 )
@@ -222,6 +222,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=_REPLIES,
     ),
     Route(
+        method="GET",
+        path="/conversations/{id}/messages/{message_id}/pictures",
+        handler=remote_pictures.list_links,
+        summary="Addresses by which a mail's pictures from afar can be shown; nothing is fetched yet",
+        tag="Conversations",
+        response=remote_pictures.PictureLinks,
+    ),
+    Route(
         method="POST",
         path="/conversations/{id}/plan",
         handler=history.plan_message,
@@ -320,42 +328,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         status=204,
         replay=Replay.NEVER,
     ),
-    Route(
-        method="GET",
-        path="/customers/{id}",
-        handler=customers.get_customer,
-        summary="Get a customer",
-        tag="Customers",
-        response=CustomerDetail,
-    ),
-    Route(
-        method="GET",
-        path="/customers/{id}/history",
-        handler=history.list_customer_history,
-        summary="Read a customer's history over all channels",
-        tag="Customers",
-        query=history.HistoryQuery,
-        response=MessagePage,
-    ),
-    Route(
-        method="POST",
-        path="/customers/{id}/merge",
-        handler=customers.merge,
-        summary="Another customer is the same person",
-        tag="Customers",
-        body=customers.FromCustomer,
-        response=CustomerAnswer,
-        errors=("same",),
-    ),
-    Route(
-        method="POST",
-        path="/customers/{id}/unmerge",
-        handler=customers.unmerge,
-        summary="Undo a merge",
-        tag="Customers",
-        body=customers.FromCustomer,
-        response=CustomerAnswer,
-    ),
+    *CUSTOMER_ROUTES,
     Route(
         method="POST",
         path="/media",
@@ -366,7 +339,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         status=201,
         raw=True,
         replay=Replay.RERUN,
-        errors=("too_large", "empty"),
+        errors=("too_large", "empty", "file_withheld"),
     ),
-    Route(method="GET", path="/media/{id}", handler=media.download, summary="Fetch a file", tag="Files", raw=True),
+    Route(
+        method="GET",
+        path="/media/{id}",
+        handler=media.download,
+        summary="Fetch a file",
+        tag="Files",
+        raw=True,
+        errors=("file_withheld", "file_unchecked"),
+    ),
 )

@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from connectors.capabilities import Capabilities
+from connectors.capabilities import Capabilities, for_public
 from connectors.compose import Composition, compose
 from connectors.content import AnyPart, Choice, Choices, ContactCard, Envelope, Location, Media, MediaKind, Template, Text
 from connectors.contract import Call, Outbound
@@ -14,8 +14,8 @@ from connectors.text import length
 from gateway.services import Channel
 from gateway.web.access import Principal
 from gateway.web.errors import Refusal
+from storage.file import StoredFile, Verdict
 from storage.protocol import Transaction
-from storage.record import StoredFile
 
 MAX_TEXT = 65_536
 MAX_PARTS = 16
@@ -59,6 +59,9 @@ class InOption(Struct, frozen=True, forbid_unknown_fields=True):
     label: Annotated[str, Meta(min_length=1, max_length=200)]
     #: A second line, where the channel has one.
     description: Annotated[str, Meta(max_length=200)] = ""
+    #: Id of a form of the provider's (WhatsApp Flows) that opens; then it is the only option. And the screen to begin with.
+    form: Annotated[str, Meta(max_length=64)] = ""
+    screen: Annotated[str, Meta(max_length=64)] = ""
 
 
 class InChoices(InPart, frozen=True, kw_only=True, tag="choices"):
@@ -66,6 +69,8 @@ class InChoices(InPart, frozen=True, kw_only=True, tag="choices"):
     options: Annotated[tuple[InOption, ...], Meta(min_length=1, max_length=100)]
     #: What opens the list, on channels that show one.
     button: Annotated[str, Meta(max_length=40)] = ""
+    #: A file above the question; where the channel cannot show it there, it goes before.
+    header_media: InMedia | None = None
 
 
 Value = Annotated[str, Meta(max_length=1024)]
@@ -115,10 +120,11 @@ class Expressed(NamedTuple):
 
 def express(channel: Channel, outbound: Outbound) -> Expressed:
     """Ask the connector how it would send this, before anything is accepted. Raises Refusal 422 with the limit."""
-    able = channel.connector.capabilities
+    able = for_public(channel.capabilities) if outbound.public else channel.capabilities
     try:
-        composition = compose(outbound.parts, able)
-        return Expressed(composition, channel.connector.render(outbound, channel.settings))
+        # The connector first: its words know the provider.
+        calls = channel.connector.render(outbound, channel.settings)
+        return Expressed(compose(outbound.parts, able), calls)
     except Inexpressible as error:
         raise Refusal(422, _why(outbound.parts, able), str(error), field="$.parts") from None
 
@@ -146,7 +152,9 @@ async def _part(tx: Transaction, part: AnyInPart, path: str, who: Principal, con
         case InContact():
             return ContactCard(name=part.name, phones=part.phones, emails=part.emails)
         case InChoices():
-            return _choices(part, path)
+            above = part.header_media
+            file = None if above is None else await _media(tx, above, f"{path}.header_media", who, conversation_id)
+            return _choices(part, path, file)
         case InTemplate():
             given = part.header_media
             file = None if given is None else await _media(tx, given, f"{path}.header_media", who, conversation_id)
@@ -185,15 +193,14 @@ async def _media(tx: Transaction, part: InMedia, path: str, who: Principal, conv
     return Media(kind=part.kind, ref=file.id, mime=file.mime, name=part.name or file.name, size=file.size, stored=file.id)
 
 
-def _choices(part: InChoices, path: str) -> Choices:
+def _choices(part: InChoices, path: str, header: Media | None) -> Choices:
     ids = [option.id for option in part.options]
     if len(set(ids)) < len(ids):
         raise Refusal(422, "invalid_choices", "Two options have the same id.", field=f"{path}.options")
     if any(len(identifier.encode()) > 64 for identifier in ids):
         raise Refusal(422, "invalid_choices", "An option's id has at most 64 bytes.", field=f"{path}.options")
-    return Choices(
-        text=part.text, options=tuple(Choice(option.id, option.label, option.description) for option in part.options), button=part.button
-    )
+    options = tuple(Choice(one.id, one.label, one.description, one.form, one.screen) for one in part.options)
+    return Choices(text=part.text, options=options, button=part.button, header_media=header)
 
 
 async def _own_file(tx: Transaction, file_id: str, path: str, who: Principal, conversation_id: str) -> StoredFile:
@@ -202,4 +209,9 @@ async def _own_file(tx: Transaction, file_id: str, path: str, who: Principal, co
     fresh = file is not None and not file.conversation_id and file.uploader == who.agent.id
     if file is None or not (fresh or file.conversation_id == conversation_id):
         raise Refusal(422, "unknown_file", "There is no such upload of yours. Upload it first.", field=f"{path}.ref")
+    if file.verdict is Verdict.WITHHELD:
+        raise Refusal(422, "file_withheld", f"This file was withheld: the virus scanner found {file.finding} in it.", field=f"{path}.ref")
+    if file.verdict is Verdict.WAITING:
+        words = "This file is still being checked for viruses. Send it again in a moment."
+        raise Refusal(409, "file_unchecked", words, field=f"{path}.ref", headers={"Retry-After": "5"})
     return file

@@ -219,6 +219,8 @@ class FileView(Shape, frozen=True, kw_only=True):
     mime: str
     size: int
     name: str
+    #: A scanner has to look at it before it can be sent.
+    checking: bool = False
 
 
 def agent_view(agent: Agent, open_count: int = 0, *, connected: bool | None = None) -> AgentView:

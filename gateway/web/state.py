@@ -5,13 +5,15 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from config.address import origin_of
 from gateway.passwords import Passwords
 from gateway.services import Channel, Services
+from gateway.web.bodies import Bodies
 from gateway.web.courtesies import Courtesies
+from gateway.web.picture_fetch import RemotePictures
 from gateway.web.signing import Cursors
 from gateway.web.template_cache import Templates
 from gateway.web.throttle import Rates, Throttle
@@ -60,8 +62,13 @@ class WebState:
     visitor_frames: Rates = field(default_factory=lambda: Rates(20, 20))
     courtesies: Courtesies
     templates: Templates
+    remote_pictures: RemotePictures
     #: Files fetched by public address, by who fetches: a provider does so for many shoppers at once.
     file_fetches: Rates = field(default_factory=lambda: Rates(50, 200))
+    #: People who want no more mails, by address: their providers ask for many of them.
+    unsubscribes: Rates = field(default_factory=lambda: Rates(50, 200))
+    #: Requests' bodies that are still coming.
+    bodies: Bodies = field(default_factory=Bodies)
     background: Background = field(default_factory=Background)
     #: Set when the gateway is about to stop: it works as ever, and wants no more visitors.
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,13 +87,3 @@ class WebState:
 
 
 STATE: Final = web.AppKey("state", WebState)
-
-
-def origin_of(url: str) -> str:
-    """``scheme://host[:port]`` of an address, in lower case and without a default port; empty if it has none."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return ""
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    default = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" if parts.port in (None, default) else f"{parts.scheme}://{host}:{parts.port}"

@@ -9,6 +9,7 @@ from msgspec import Struct
 from connectors.identity import Identity
 from connectors.webchat.inbound import KeptFile
 from connectors.webchat.visitor import SCHEME
+from gateway.screen import Withheld, keep_file
 from gateway.services import Channel
 from gateway.web import media
 from gateway.web.access import refuse_token_in_url
@@ -18,9 +19,9 @@ from gateway.web.visitor_door import address_of, bearer, channel_of, for_pages
 from gateway.web.visitor_view import FileLinks
 from routing.errors import Invalid
 from storage.access import Scope
+from storage.file import StoredFile, Verdict
 from storage.ids import random_id
 from storage.protocol import Transaction
-from storage.record import StoredFile
 
 #: Files in a minute, on all nodes together.
 VISITOR_FILES: Final = 10
@@ -56,7 +57,9 @@ async def _upload(request: web.Request, state: WebState, channel: Channel) -> we
         created_at=created,
         uploader=str(visitor.identity),
     )
-    await state.services.store.transact(lambda tx: tx.files.put(file))
+    file = await state.services.screen.look(file)
+    await state.services.store.transact(lambda tx: keep_file(tx, file, created))
+    media.refuse_withheld(file)
     answer = UploadedFile(id=file.id, mime=file.mime, size=file.size, name=file.name)
     return web.Response(status=201, body=msgspec.json.encode(answer), content_type="application/json")
 
@@ -90,6 +93,8 @@ async def own_files(tx: Transaction, ids: tuple[str, ...], identity: Identity) -
         file = await tx.files.get(file_id)
         if file is None or file.uploader != str(identity):
             raise Invalid("unknown_file", "There is no such upload of yours. Upload the file first.", "files")
+        if file.verdict is Verdict.WITHHELD:
+            raise Invalid("file_withheld", str(Withheld(file.finding)), "files")
         kept.append(KeptFile(id=file.id, mime=file.mime, name=file.name, size=file.size))
     return tuple(kept)
 

@@ -15,6 +15,7 @@ from connectors.webchat.visitor import Visitor
 from gateway.hub import CursorLost, Overrun
 from gateway.intake import Outcome, take_in
 from gateway.services import Channel, Services
+from gateway.web.links import ways_on
 from gateway.web.live import ABUSE, BAD_CREDENTIAL, Closing, Wire, encode
 from gateway.web.strict_json import BadJson, convert, load
 from gateway.web.throttle import Rate
@@ -102,7 +103,7 @@ class Talk:
             pos, items, unread = await self._services.looks(functools.partial(self._history, after=after))
             after = pos
             limit = self._services.config.media.max_bytes
-            able = {"max_file": limit, "mail": bool(self._channel.settings.mail_channel)}
+            able = {"max_file": limit, "mail": bool(self._channel.settings.mail_channel), "links": ways_on(self._services)}
             await self._send({"type": "hello", "visitor_id": self._visitor.visitor, "pos": pos, "unread": unread, **able})
             await self._send({"type": "history", "items": items})
             try:
@@ -238,7 +239,8 @@ class Talk:
         return visitor_message(message, await client_id_of(tx, message, self._visitor), self._link)
 
     def _link(self, stored: str) -> str:
-        return self._links.make(self._visitor.identity, stored, self._services.clock())
+        path = self._links.make(self._visitor.identity, stored, self._services.clock())
+        return self._services.config.file_origin + path
 
     async def _since(self, tx: Transaction, customer_id: str, after: int) -> list[Message]:
         found: list[Message] = []

@@ -27,7 +27,7 @@ _UNTIL_DIGITS: Final = 12
 
 
 class VisitorMedia(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="media"):
-    """A file, without its provider's reference; ``url`` is a path at the gateway, good for some minutes."""
+    """A file, without its provider's reference; ``url``, good for some minutes, is a path, or an address elsewhere."""
 
     kind: MediaKind
     mime: str = ""
@@ -35,6 +35,10 @@ class VisitorMedia(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     size: int = 0
     #: Empty while there is no copy to fetch.
     url: str = ""
+    #: A scanner still has to look at it.
+    checking: bool = False
+    #: A scanner found something in it: nobody gets it.
+    withheld: bool = False
 
 
 class VisitorMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,4 +107,5 @@ def _part(part: AnyPart, link: Callable[[str], str]) -> AnyPart | VisitorMedia:
     if not isinstance(part, Media):
         return part
     url = link(part.stored) if part.stored else ""
-    return VisitorMedia(kind=part.kind, mime=part.mime, name=part.name, size=part.size, url=url)
+    told = {"checking": part.checking, "withheld": bool(part.withheld)}
+    return VisitorMedia(kind=part.kind, mime=part.mime, name=part.name, size=part.size, url=url, **told)

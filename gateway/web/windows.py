@@ -11,7 +11,7 @@ def window_view(services: Services, conversation: Conversation) -> WindowView | 
     channel = services.channels.get(conversation.channel)
     if channel is None:
         return None
-    found = window_of(conversation, channel.connector.capabilities.windows, services.clock())
+    found = window_of(conversation, channel.capabilities.windows, services.clock())
     return None if found is None else WindowView(name=found.name, closes_at=found.closes_at, sends=sorted(found.sends))
 
 

@@ -14,6 +14,7 @@ from connectors.capabilities import Window, open_window
 from connectors.contract import Call, Failure, Outbound, Outcome, Reply, Sent
 from connectors.errors import HANDLING, FailureKind, Inexpressible
 from gateway.services import Channel, Services
+from gateway.web.signing import unsubscribe_link
 from gateway.work.doubt import GRACE, Verdict, doubted, is_finder, resolve
 from gateway.work.pace import LONGEST_TURN, Pace
 from routing.window import kinds_of
@@ -104,7 +105,7 @@ class Caller:
         return await self._calls(errand, channel, calls)
 
     async def _window(self, channel: Channel, item: OutboxItem) -> Window | Failure | None:
-        if not channel.connector.capabilities.windows:
+        if not channel.capabilities.windows:
             return None
         found = await self._services.store.view(lambda tx: tx.conversations.get(item.conversation_id, EVERYTHING))
         # They may have written since it was accepted.
@@ -150,6 +151,8 @@ class Caller:
             return Failure(kind=FailureKind.TRANSIENT, detail="another node took over before the call")
         outcome = await self._exchange(errand, channel, call)
         self.judge(channel.id, outcome, pace)
+        if isinstance(outcome, Sent) and call.messages > 1:
+            await pace.turns.spend(call.bucket, call.messages)
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.THROTTLED and outcome.retry_after:
             await pace.turns.block(call.bucket, outcome.retry_after)
         if isinstance(outcome, Failure) and outcome.kind is FailureKind.UNKNOWN and is_finder(channel):
@@ -236,12 +239,18 @@ def outbound_of(services: Services, item: OutboxItem, window: Window | None) -> 
         public=item.public,
         window=window.name if window else "",
         callback=f"{services.config.public_url}/webhooks/{item.channel}",
+        unsubscribe=unsubscribe_link(services.config, item.conversation_id) if _for_many(item) else "",
     )
+
+
+def _for_many(item: OutboxItem) -> bool:
+    """Is it one of a campaign? What a machine answers to one person is not, though it waits for its turn like one."""
+    return item.priority is Priority.BULK and not item.automatic
 
 
 def window_of(channel: Channel, item: OutboxItem, now: datetime) -> Window | Failure | None:
     """The window that is open for this reply now; None if it needs none; or why it cannot be sent any more."""
-    windows = channel.connector.capabilities.windows
+    windows = channel.capabilities.windows
     if not windows or item.public or item.reply_to.startswith("comment:"):
         return None
     age = None if item.window_from is None else max(0.0, (now - item.window_from).total_seconds())

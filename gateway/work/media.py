@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from connectors.abilities import FetchedMedia, MediaDiscarder, MediaFetcher, RawMedia
 from gateway.fetch import GuardedFetcher
+from gateway.poison import Poisonous
 from gateway.services import Services
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import MediaStored
 from routing.errors import Refused
-from storage.record import MediaJob, StoredFile
+from storage.file import MediaJob, StoredFile, Verdict
 
 CONCURRENCY: Final = 4
 FETCH_SECONDS: Final = 60.0
@@ -23,6 +24,9 @@ POLL_SECONDS: Final = 5.0
 #: How references begin that point into the stored message itself.
 RAW: Final = "raw:"
 SHORTEST_POLL: Final = 0.05
+#: How long a file waits until the scanner is asked about it again; each time twice as long, and this at most.
+FIRST_WAIT: Final = timedelta(seconds=2)
+LONGEST_WAIT: Final = timedelta(minutes=2)
 #: Pauses between tries; after the last one the file is given up.
 BACK_OFF: Final = (
     timedelta(seconds=2),
@@ -73,6 +77,15 @@ class MediaWorker:
 
     async def handle(self, job: MediaJob) -> None:
         """One try of one file."""
+        file = await self._services.store.view(lambda tx: tx.files.get(job.id if job.channel else job.ref))
+        if file is None and not job.channel:
+            await self._give_up(job, "the upload is no longer there")
+        elif file is None:
+            await self._have_fetched(job)
+        else:
+            await self._have_looked(job, file)
+
+    async def _have_fetched(self, job: MediaJob) -> None:
         began = time.perf_counter()
         fetched = await self._fetch(job)
         fetched = replace(fetched, problem=self._services.journal.hidden(job.channel, fetched.problem))
@@ -84,19 +97,36 @@ class MediaWorker:
             except OSError as error:
                 fetched = FetchedMedia(problem=f"the file could not be kept: {error.strerror or type(error).__name__}", retry=True)
             else:
-                self._services.metrics.media.labels(job.channel, "stored").inc()
                 await self._discard(job)
                 return
         if fetched.retry and job.attempts < len(BACK_OFF):
-            later = replace(job, attempts=job.attempts + 1, next_at=self._services.clock() + BACK_OFF[job.attempts])
-            await self._services.store.transact(lambda tx: tx.files.put_job(later))
-            self._services.metrics.media.labels(job.channel, "retry").inc()
+            await self._put_back(job, BACK_OFF[job.attempts], "retry")
             self._log.info("file not fetched yet", job=job.id, channel=job.channel, problem=fetched.problem)
         else:
-            problem = fetched.problem or ("the file is too large" if fetched.data else "the file is empty")
-            await self._finish(job, None, problem)
-            self._services.metrics.media.labels(job.channel, "given_up").inc()
-            self._log.warning("file given up", job=job.id, channel=job.channel, problem=problem)
+            await self._give_up(job, fetched.problem or ("the file is too large" if fetched.data else "the file is empty"))
+
+    async def _have_looked(self, job: MediaJob, file: StoredFile) -> None:
+        """We have the bytes; a scanner may have to look at them."""
+        if file.verdict is Verdict.WAITING:
+            file = await self._services.screen.look(file)
+        await self._finish(job, file, "")
+        if file.verdict is Verdict.WAITING:
+            await self._put_back(job, min(FIRST_WAIT * 2 ** min(job.attempts, 10), LONGEST_WAIT), "waiting")
+        else:
+            self._count(job, "withheld" if file.verdict is Verdict.WITHHELD else "stored")
+
+    async def _put_back(self, job: MediaJob, pause: timedelta, outcome: str) -> None:
+        later = replace(job, attempts=job.attempts + 1, next_at=self._services.clock() + pause)
+        await self._services.store.transact(lambda tx: tx.files.put_job(later))
+        self._count(job, outcome)
+
+    async def _give_up(self, job: MediaJob, problem: str) -> None:
+        await self._finish(job, None, problem)
+        self._count(job, "given_up")
+        self._log.warning("file given up", job=job.id, channel=job.channel, problem=problem)
+
+    def _count(self, job: MediaJob, outcome: str) -> None:
+        self._services.metrics.media.labels(job.channel or "upload", outcome).inc()
 
     async def _fetch(self, job: MediaJob) -> FetchedMedia:
         limit = self._services.config.media.max_bytes
@@ -131,7 +161,17 @@ class MediaWorker:
         recorded = await self._services.store.view(lambda tx: tx.stream.by_key(job.channel, key))
         if recorded is None or not recorded.entry.raw:
             return FetchedMedia(problem="the message that held the file is no longer stored")
-        return await asyncio.to_thread(client.extract, recorded.entry.raw, job.ref, limit)
+        raw = recorded.entry.raw
+
+        def extract() -> FetchedMedia:
+            return client.extract(raw, job.ref, limit)
+
+        # With its name: another file of the same mail may be harmless.
+        name = raw + job.ref.encode()
+        try:
+            return await asyncio.to_thread(self._services.poison.read, name, extract)
+        except Poisonous:
+            return FetchedMedia(problem="the gateway died of it twice")
 
     async def _store(self, job: MediaJob, fetched: FetchedMedia) -> None:
         saved = await self._services.files.save(fetched.data)
@@ -144,8 +184,9 @@ class MediaWorker:
             size=saved.size,
             created_at=self._services.clock(),
             conversation_id=message.conversation_id if message is not None else "",
+            verdict=Verdict.WAITING,
         )
-        await self._finish(job, file, "")
+        await self._have_looked(job, file)
 
     async def _finish(self, job: MediaJob, file: StoredFile | None, problem: str) -> None:
         command = MediaStored(

@@ -23,7 +23,7 @@ from gateway.work.probe import probe, webhook_of
 from routing.command import CrashedAttempts, FinishAttempt, KeepProgress
 from storage.errors import Superseded, Unavailable
 from storage.held import SENDING_HELD
-from storage.protocol import Transaction
+from storage.protocol import Slots, Transaction
 from storage.record import Attempt, OutboxItem, Priority
 
 #: The senders' name among the duties.
@@ -92,8 +92,7 @@ class OutboxWorker:
         now = self._now()
         self._ask_after(now)
         free = {id_: pace.free(now) for id_, pace in self._paces.items() if self._sends(id_)}
-        open_ = {id_: number for id_, number in free.items() if number}
-        for_bulk = {id_: self._paces[id_].free_for_bulk(now) for id_ in open_}
+        open_ = {id_: Slots(number, self._paces[id_].free_for_bulk(now)) for id_, number in free.items() if number}
         epochs = dict(self._settled)
         if not open_ or not epochs:
             return
@@ -103,16 +102,8 @@ class OutboxWorker:
         async def claim(tx: Transaction) -> list[OutboxItem]:
             if self._services.store.shared:
                 await tx.stream.guard(CONSUMER, epochs)
-            claimed: list[OutboxItem] = []
-            if await tx.settings.get(SENDING_HELD):
-                return claimed
-            for id_, number in open_.items():
-                first = await tx.outbox.claim(clock, number, known - {id_}, epochs, Priority.AGENT)
-                rest = min(number - len(first), for_bulk[id_])
-                claimed += first
-                if rest:
-                    claimed += await tx.outbox.claim(clock, rest, known - {id_}, epochs)
-            return claimed
+            held = await tx.settings.get(SENDING_HELD)
+            return [] if held else await tx.outbox.claim_each(clock, open_, known, epochs)
 
         try:
             items = await self._services.store.transact(claim)
@@ -172,7 +163,7 @@ class OutboxWorker:
                     item=item,
                     pace=pace,
                     ours=lambda: duties.epoch(duty) == epoch,
-                    progress=lambda kept: self._keep_progress(attempt, kept),
+                    progress=lambda kept: self._keep_progress(attempt, item.channel, kept),
                 )
                 done = await self._caller.perform(errand)
                 self._services.crash.reach("outbox.called")
@@ -185,12 +176,13 @@ class OutboxWorker:
             self._alive.pop(item.message_id, None)
             self._services.outbox_wake.set()
 
-    async def _keep_progress(self, attempt: Attempt, kept: Kept) -> None:
+    async def _keep_progress(self, attempt: Attempt, channel: str, kept: Kept) -> None:
         """What was sent of a message with more parts."""
         command = KeepProgress(
             id=command_id(self._services.clock()),
             actor=GATEWAY,
             message_id=attempt.message_id,
+            channel=channel,
             number=attempt.number,
             outcomes=kept.sent,
             calls=kept.calls,
@@ -227,6 +219,7 @@ class OutboxWorker:
             id=command_id(now),
             actor=GATEWAY,
             message_id=item.message_id,
+            channel=item.channel,
             attempt=finished,
             outcomes=done.outcomes,
             calls=done.calls,
@@ -275,7 +268,7 @@ class OutboxWorker:
         task.add_done_callback(self._tasks.discard)
 
     def _pace_of(self, channel: Channel) -> Pace:
-        limits = channel.connector.capabilities.limits
+        limits = channel.capabilities.limits
         turns = Turns(self._services.bus, channel.id, rate=limits.rate, bucket_rate=limits.bucket_rate, bucket_burst=limits.bucket_burst)
         return Pace(turns, concurrency=at_once(limits.rate))
 

@@ -42,6 +42,12 @@ class Turns:
         """The provider asked to wait: the bucket if there is one, else the whole channel."""
         await self._bus.block(self._limits(bucket)[0][0], seconds)
 
+    async def spend(self, bucket: str, messages: int) -> None:
+        """A call went out that counts as so many messages: the turns of the others are used up, too."""
+        for name, rate, _ in self._limits(bucket):
+            if messages > 1 and rate > 0:
+                await self._bus.block(name, messages / rate)
+
     def _limits(self, bucket: str) -> list[tuple[str, float, float]]:
         """Names, rates (calls per second, 0: no limit) and bursts, the narrower one first: who waits for a chat keeps nobody else back."""
         whole = (f"send:{self._channel}", self._rate, 1.0)

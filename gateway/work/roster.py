@@ -26,6 +26,8 @@ from gateway.work.missed import MissedWorker, duty_name, is_finder
 from gateway.work.outbox import CONSUMER as SENDER
 from gateway.work.outbox import OutboxWorker
 from gateway.work.probe import ProbeWorker
+from gateway.work.profile import CONSUMER as PROFILE
+from gateway.work.profile import ProfileWorker, naming
 from gateway.work.relay import RelayWorker
 from gateway.work.route import RouteWorker
 from gateway.work.supervise import Supervisor, Worker
@@ -56,6 +58,8 @@ def duties_of(channels: Iterable[Channel], *, mirrored: bool) -> dict[Duty, str]
     channels = tuple(channels)
     if continuing(channels):
         duties[CONTINUED, 0] = "router"
+    if naming(channels):
+        duties[PROFILE, 0] = "sender"
     for channel in channels:
         if is_receiver(channel):
             duties[f"listen {channel.id}", 0] = "sender"
@@ -110,6 +114,8 @@ def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
     if "sender" in roles:
         found.append(Worker("health", duties.only((HEALTH, 0), HealthWorker(services).run)))
         found.append(Worker("probe", duties.only(("probe", 0), ProbeWorker(services).run)))
+        if naming(services.channels.values()):
+            found.append(Worker(PROFILE, duties.only((PROFILE, 0), ProfileWorker(services).run)))
         media = MediaWorker(services, fetcher)
         found += [Worker("outbox", OutboxWorker(services).run), Worker("media", duties.only(("media", 0), media.run))]
         found += [

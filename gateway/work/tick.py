@@ -22,6 +22,8 @@ KEEP_KEYS: Final = timedelta(days=7)
 KEEP_ENDED: Final = timedelta(days=7)
 #: An event about a message that has not come within this time is about one that never will, for instance one older than the installation.
 KEEP_PARKED: Final = timedelta(days=7)
+#: No limit looks further back.
+KEEP_TALLIES: Final = timedelta(days=2)
 
 
 class TickWorker:
@@ -73,6 +75,7 @@ class TickWorker:
                 "keys": await tx.requests.forget(now - KEEP_KEYS),
                 "parked": await tx.messages.forget_parked(now - KEEP_PARKED),
                 "credentials": await tx.agents.forget_credentials(now - KEEP_ENDED),
+                "tallies": await tx.tallies.forget(now - KEEP_TALLIES),
             }
 
         forgotten = await self._services.store.transact(work)

@@ -52,3 +52,8 @@ capabilities:
     secretName: {{ required "secret.name: name your Secret" .Values.secret.name }}
     defaultMode: 0440
 {{- end -}}
+
+{{/* The host of people's files. */}}
+{{- define "sportello.filesHost" -}}
+{{ .Values.filesUrl | trimPrefix "https://" | trimSuffix "/" }}
+{{- end -}}
