@@ -21,9 +21,9 @@ from gateway.work.tick import TickWorker
 from storage import open_store
 from storage.archive import BackupError, read_archive
 from storage.errors import StorageError
+from storage.file import StoredFile
 from storage.held import INCARNATION, SENDING_HELD
 from storage.postgres import backup as postgres_backup
-from storage.record import StoredFile
 from storage.sqlite import backup as sqlite_backup
 from storage.sqlite import writer
 from storage.sqlite.connection import Sql

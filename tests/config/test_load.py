@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.address import scanner_address
 from config import ConfigError, load_config
 from config.lines import find_lines
 
@@ -74,10 +75,10 @@ def test_lists_come_from_the_environment_by_commas_or_as_json() -> None:
 
 def test_a_secret_can_be_read_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     secret = tmp_path / "key"
-    secret.write_text("s3cret" * 8 + "\n", "utf-8")
+    secret.write_text("canary-key-file-0123456789abcdef0123456789" + "\n", "utf-8")
     config = load_config(None, {"SPORTELLO__SERVER__SECRET_KEY_FILE": str(secret)})
-    assert config.server.secret_key.reveal() == "s3cret" * 8
-    assert "s3cret" not in repr(config)
+    assert config.server.secret_key.reveal() == "canary-key-file-0123456789abcdef0123456789"
+    assert "canary" not in repr(config)
 
 
 def test_a_missing_secret_file_names_the_variable_and_the_key(tmp_path: Path) -> None:
@@ -119,10 +120,43 @@ def test_a_number_in_quotes_is_a_mistake_in_the_file_but_not_in_the_environment(
         ("[server]\nport = 1\nport = 2\n", "it is not valid TOML"),
         ('[server]\npublic_url = "chat.example.org"\n', "it has to begin with https://"),
         ('[server]\nsecret_key = "short"\n', "shorter than 32 characters"),
+        ('[media]\nscanner = "tcp://127.0.0.1:3310"\n', "media.scanner: it has to be clamd://host:port"),
+        ('[media]\nscanner = "clamd://"\n', "names neither a host nor the path"),
+        ('[media]\nscanner = "clamd://host/run/clamd.ctl"\n', "names a host and a path"),
+        ('[media]\nscanner = "clamd://host:many"\n', "media.scanner"),
+        ('[media]\norigin = "files.example.org"\n', "media.origin: it has to be https://host"),
+        ('[media]\norigin = "https://files.example.org/x"\n', "and nothing more"),
+        ('[media]\norigin = "https://files.example.org; script-src *"\n', "media.origin"),
+        ('[media]\norigin = "https://fi les.example.org"\n', "a character that no host's name has"),
+        ('[media]\norigin = "https://[::1"\n', "cannot be read as an address"),
+        ('[media]\norigin = "http://127.0.0.1:8080/"\n', "the gateway's own address"),
+        (
+            '[server]\npublic_url = "https://chat.example.org"\n[media]\norigin = "https://CHAT.example.org:443"\n',
+            "the gateway's own address",
+        ),
+        (
+            '[server]\npublic_url = "https://chat.example.org"\n[media]\norigin = "http://files.example.org"\n',
+            "it has to begin with https://, as",
+        ),
     ],
 )
 def test_mistakes_in_the_file(tmp_path: Path, text: str, words: str) -> None:
     assert any(words in line for line in problems(write(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("clamd://127.0.0.1:3310", ("127.0.0.1", 3310, "")),
+        ("clamd://scanner", ("scanner", 3310, "")),
+        ("clamd://[::1]:1", ("::1", 1, "")),
+        ("clamd:///run/clamav/clamd.ctl", ("", 0, "/run/clamav/clamd.ctl")),
+    ],
+)
+def test_where_the_scanner_is(tmp_path: Path, url: str, address: tuple[str, int, str]) -> None:
+    config = load_config(write(tmp_path, f'[media]\nscanner = "{url}"\norigin = "HTTPS://Files.example.org:443/"\n'), {})
+    assert scanner_address(config.media.scanner) == address
+    assert config.file_origin == "https://files.example.org"
 
 
 @pytest.mark.parametrize(

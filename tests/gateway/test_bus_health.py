@@ -51,8 +51,8 @@ async def test_without_a_bus_there_is_nothing_to_say(tmp_path: Path) -> None:
 
 
 async def test_the_doctor_never_shows_the_password_of_a_bus(tmp_path: Path) -> None:
-    found = await finding(with_bus(gateway_config(tmp_path), "redis://user:canary@127.0.0.1:9/0"))
+    found = await finding(with_bus(gateway_config(tmp_path), "redis://user:canary-bus-0123@127.0.0.1:9/0"))
     assert "canary" not in found.text + found.remedy
-    found = await finding(with_bus(gateway_config(tmp_path), "memcached://user:canary@127.0.0.1:9"))
+    found = await finding(with_bus(gateway_config(tmp_path), "memcached://user:canary-bus-0123@127.0.0.1:9"))
     assert found.level is Level.FAIL
     assert "canary" not in found.text + found.remedy

@@ -120,6 +120,21 @@ async def test_there_by_chat_and_back_by_mail(cast: Cast, post: Post) -> None:
     assert "With pleasure." in _body(again)
 
 
+async def test_a_letter_speaks_the_language_of_the_visitors_window(cast: Cast, post: Post) -> None:
+    async with cast.cleo.open() as window:
+        await window.send({"type": "profile", "id": "profile-0001", "email": CLEO, "language": "it-IT"})
+        await window.of("ack")
+        await window.send({"type": "profile", "id": "profile-0002", "email": CLEO, "language": "no language"})
+        assert (await window.of("error"))["code"] == "bad_frame"
+        await window.send({"type": "message", "id": "question-0001", "text": "Dov'è?"})
+        await window.of("ack")
+    chat = await _conversation(cast, lambda item: bool(item["identity"]["value"] == cast.cleo.visitor_id))
+    await _answers(cast, chat, "Parte oggi.")
+    found = _read(await post.mail())
+    assert found["Subject"] == "La tua chat con noi: Shop chat"
+    assert "rispondi con la sola parola STOP" in " ".join(_body(found).split())
+
+
 async def test_who_is_there_gets_no_mail(cast: Cast, post: Post) -> None:
     """Dan is there and sees it, Cleo is not; hers is asked about later, and sent."""
     there, away = await _asks(cast, cast.dan, "dan@example.org"), await _asks(cast, cast.cleo, CLEO)
@@ -177,7 +192,9 @@ async def test_a_visitor_has_the_chat_sent(cast: Cast, post: Post) -> None:
         await _conversation(cast, lambda item: item["customer_seen_pos"] >= said["pos"])
     asked = await call(cast.cleo, "POST", "transcript", {})
     assert (asked.status, asked.json) == (202, {"status": "queued"})
-    assert "You:\nWhere is it?\n\nSue:\nOn its way." in _body(_read(await post.mail()))
+    text = _body(_read(await post.mail()))
+    assert "Sue:\nOn its way." in text
+    assert "Where is it?" not in text, "the address is only typed, and whoever reads there may be somebody else"
     assert (await call(cast.cleo, "POST", "transcript", {})).code == "too_often"
     assert (await call(cast.cleo, "POST", "transcript", {"to": "eve@example.org"})).status == 400
     assert (await call(cast.cleo, "POST", "transcript", {}, token="forged")).status == 401

@@ -6,11 +6,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp.abc import ResolveResult
 
 from gateway.fetch import LOOP_HEADER, GuardedFetcher, loop_mark
+from gateway.names import Resolver
 from tests.support.cast import Cast
 
 PUBLIC = "93.184.216.34"
@@ -61,7 +61,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
             for address, kind in zip(found, kinds, strict=True)
         ]
 
-    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(Resolver, "resolve", resolve)
     return asked
 
 
@@ -108,7 +108,7 @@ async def test_b71_the_socket_is_the_second_fence(monkeypatch: pytest.MonkeyPatc
     """Even if the names were not checked."""
     async with untouched() as port, fetching() as fetcher:
         monkeypatch.setattr("gateway.fetch.PORTS", frozenset({port}))
-        monkeypatch.setattr("gateway.fetch._Resolver.resolve", aiohttp.ThreadedResolver().resolve)
+        monkeypatch.setattr("gateway.fetch._GuardedResolver.resolve", Resolver().resolve)
         resolving(monkeypatch, ["127.0.0.1"])
         assert "refused" in (await fetcher.fetch(f"http://localhost:{port}/x", 1000)).problem
 

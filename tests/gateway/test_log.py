@@ -32,7 +32,7 @@ def test_no_secret_is_logged_wherever_it_stands(style: str) -> None:
     said = f"in the text {CANARY} and {BOT}"
     log.info(said)
     log.info("by name", token="plain-one", password="plain-two", Authorization="plain-three", nested={"api_key": ["plain-four"]})
-    log.info("deep", value=[{"x": (f"a {CANARY}",)}], secret=Secret("plain-five"), url=f"https://user:plain-six@host/bot{BOT}/send")
+    log.info("deep", value=[{"x": (f"a {CANARY}",)}], secret=Secret("canary-plain-five"), url=f"https://user:plain-six@host/bot{BOT}/send")
     log.info("ours", header="Bearer plain-seven-long-enough", key="gw_0123456789abcdef")
     logging.getLogger("aiohttp.server").error("library %s", CANARY)
     try:

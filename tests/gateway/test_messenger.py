@@ -1,102 +1,26 @@
-"""Messenger and Instagram, both directions, through the simulator and the whole gateway; comments answered in public and in private."""
+"""Messenger and Instagram, both directions, through the simulator and the whole gateway: private messages."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import aiohttp
 import pytest
-from msgspec.structs import replace
 
-from config import ChannelConfig
-from config.model import Media
-from connectors.abilities import Provisioner
-from connectors.messenger.simulator import SIMULATOR, Simulator, create_simulator_app
-from storage.protocol import WHOLE
-from tests.support.cast import Cast, assemble
-from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.messenger import APP_SECRET, PAGE, PNG, Handset, Platform, a_file, account_of, raw_settings
+from tests.support.messenger import PAGE, PNG, Platform, a_file
 from tests.support.post import eventually
-from tests.support.telegram import serving
+from tests.support.town import OTHER_PAGE, Town, first_conversation, town_of
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "messenger" / "payloads"
-OTHER_PAGE = "104000000000777"
-#: What only Messenger has: word of removed comments, and a second page in this town.
+#: Only Messenger can have a second page in this town.
 MESSENGER = pytest.mark.parametrize("town", ["messenger"], indirect=True)
-
-
-@dataclass
-class Town:
-    """A gateway with its people, and Meta with a phone."""
-
-    platform: Platform
-    cast: Cast
-    phone: Handset
-    simulator: Simulator
-
-    async def lines(self, conversation: dict[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.cast.sue.get(f"/conversations/{conversation['id']}/messages")).json["items"]
-        return found
-
-    async def answer(self, conversation: dict[str, Any], **body: Any) -> dict[str, Any]:
-        sent = await self.cast.ada.post(f"/conversations/{conversation['id']}/messages", body)
-        assert sent.status == 201, sent.raw
-        found: dict[str, Any] = sent.json
-        return found
-
-    async def until_status(self, conversation: dict[str, Any], status: str, nth: int = -1) -> dict[str, Any]:
-        """The nth reply, once it has come so far."""
-
-        async def look() -> dict[str, Any]:
-            return [line for line in await self.lines(conversation) if line["kind"] == "outbound"][nth]
-
-        return await eventually(look, lambda line: bool(line["status"] == status))
-
-    async def post(self, body: bytes, secret: str = APP_SECRET) -> int:
-        """A webhook, as Meta would post it."""
-        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
-        return (await self.cast.gateway.request("POST", "/webhooks/shop", data=body, headers=headers))[0]
-
-    async def events(self, channel: str = "shop") -> list[dict[str, Any]]:
-        """What the channel has brought into the stream."""
-        recorded = await self.cast.gateway.services.store.read(WHOLE, 0, 100_000)
-        return [json.loads(one.entry.data) for one in recorded if one.entry.channel == channel and one.entry.key]
 
 
 @pytest.fixture(params=["messenger", "instagram"])
 async def town(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Town]:
-    platform = cast("Platform", request.param)
-    app = create_simulator_app(account_of(platform), retries=(0.05, 0.1, 0.2))
-    async with serving(app) as graph, aiohttp.ClientSession() as session:
-        shop = ChannelConfig(kind=platform, title="Page", settings=raw_settings(platform, graph))
-        channels = {"web": CHANNELS["web"], "shop": shop}
-        if platform == "messenger":
-            channels["other"] = ChannelConfig(kind=platform, title="Other", settings=raw_settings(platform, graph, page_id=OTHER_PAGE))
-        config = replace(gateway_config(tmp_path, channels), media=Media(allow_private_hosts=(graph.removeprefix("http://"),)))
-        async with running_gateway(config) as gateway:
-            hook = f"{gateway.url}/webhooks/shop"
-            client = gateway.services.channels["shop"].client
-            assert isinstance(client, Provisioner)
-            await client.provision(hook)
-            if platform == "instagram":
-                app[SIMULATOR].account.webhook_url = hook
-            assert app[SIMULATOR].account.webhook_url == hook
-            yield Town(platform, await assemble(gateway), Handset(session, graph), app[SIMULATOR])
-
-
-async def first_conversation(town: Town, **message: Any) -> tuple[str, dict[str, Any]]:
-    person = await town.phone.person()
-    async with town.cast.ada.feed() as feed:
-        await town.phone.say(person, **{"text": "Ciao, siete aperti?", **message})
-        frame = await feed.until(lambda frame: frame["type"] == "message.added")
-    conversation: dict[str, Any] = frame["data"]["conversation"]
-    return person, conversation
+    async with town_of(cast("Platform", request.param), tmp_path) as ready:
+        yield ready
 
 
 async def test_text_there_and_back_with_ticks(town: Town) -> None:
@@ -233,57 +157,6 @@ async def test_webhooks_lost_doubled_and_out_of_order(town: Town) -> None:
 
     await eventually(texts, lambda found: found == {"Ciao, siete aperti?", "one", "two", "three"})
     assert len(await town.lines(conversation)) == 4
-
-
-async def test_a_comment_answered_in_public_and_moved_to_private(town: Town) -> None:
-    """Comments: one person, one conversation, one history; our own public answer comes back and is no news."""
-    person, conversation = await first_conversation(town, text="How much is it?", post="900")
-    (asked,) = await town.lines(conversation)
-    assert asked["public"] is True
-    assert asked["parts"][0]["type"] == "referral"
-    await town.answer(conversation, text="€50, we write to you", public=True, reply_to=asked["id"])
-    await town.until_status(conversation, "sent")
-    await town.answer(conversation, text="Which size do you need?", reply_to=asked["id"])
-    await eventually(lambda: town.phone.lines(person, from_shop=True), lambda found: len(found) == 2)
-    public, private = await town.phone.lines(person, from_shop=True)
-    assert (public["text"], public["post"], public["reply_to"]) == (
-        "€50, we write to you",
-        "900",
-        (await town.phone.lines(person))[0]["id"],
-    )
-    assert (private["text"], private.get("post", "")) == ("Which size do you need?", "")
-    await town.phone.say(person, text="A medium, please")
-    found = await eventually(lambda: town.lines(conversation), lambda found: len(found) >= 4)
-    said = [(line["kind"], line.get("public", False), line["parts"][-1]["text"]) for line in found]
-    assert said == [
-        ("inbound", True, "How much is it?"),
-        ("outbound", True, "€50, we write to you"),
-        ("outbound", False, "Which size do you need?"),
-        ("inbound", False, "A medium, please"),
-    ]
-    assert len({line["conversation_id"] for line in found}) == 1
-    # Now that they have written, no comment is needed.
-    await town.answer(conversation, text="It is yours")
-    await eventually(lambda: town.phone.lines(person, from_shop=True), lambda lines: len(lines) == 3)
-
-
-async def test_a_comment_alone_opens_no_window(town: Town) -> None:
-    """M5: a private answer without the comment is refused before anything is sent."""
-    _, conversation = await first_conversation(town, text="How much is it?", post="900")
-    refused = await town.cast.ada.post(f"/conversations/{conversation['id']}/messages", {"text": "Hello"})
-    assert refused.status == 409, refused.raw
-    assert await town.phone.ledger() == []
-
-
-@MESSENGER
-async def test_a_comment_removed(town: Town) -> None:
-    """Pages tell of it; Instagram does not."""
-    person, conversation = await first_conversation(town, text="How much is it?", post="900")
-    (line,) = await town.phone.lines(person)
-    await town.phone.post(f"people/{person}/edit", line=line["id"], text="How much is the blue one?")
-    await eventually(lambda: town.lines(conversation), lambda found: bool(found[0]["parts"][-1].get("text") == "How much is the blue one?"))
-    await town.phone.post(f"people/{person}/delete", line=line["id"])
-    await eventually(lambda: town.lines(conversation), lambda found: bool(found[0].get("deleted")))
 
 
 async def test_m1_a_wrong_signature_gives_403_and_no_event(town: Town) -> None:

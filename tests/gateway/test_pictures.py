@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.files import UNKNOWN_TYPE, FileStore
-from gateway.pictures import MAX_PIXELS, pixels, without_metadata
-from tests.support.pictures import PLACE, jpeg, png, segment, tiff, webp
+from gateway.pictures import MAX_FRAMES, MAX_PIXELS, frames, pixels, without_metadata
+from tests.support.pictures import FRAME, LOOP, PLACE, gif, jpeg, png, segment, tiff, webp
 
 
 def test_a_jpeg_keeps_its_picture_its_colours_and_which_side_is_up() -> None:
@@ -81,14 +81,51 @@ def test_a_webp_keeps_its_frames_and_tells_no_lies() -> None:
     assert PLACE not in turned
 
 
+def test_a_gif_keeps_its_frames_and_how_often_they_are_shown() -> None:
+    comment = b"\x21\xfe" + bytes([len(PLACE)]) + PLACE + b"\0"
+    xmp = b"\x21\xff\x0bXMP DataXMP" + bytes([len(PLACE)]) + PLACE + b"\0"
+    coloured = FRAME.replace(b"\x01\0\x01\0\0", b"\x01\0\x01\0\x80" + b"abcdef")
+    dirty = gif(LOOP, comment, FRAME, xmp, coloured, after=PLACE)
+    assert without_metadata(dirty, "image/gif") == gif(LOOP, FRAME, coloured)
+    assert without_metadata(gif(LOOP, FRAME), "image/gif") is None
+    assert frames(dirty, "image/gif") == 2
+
+
+@pytest.mark.parametrize(
+    ("few", "many"),
+    [
+        (gif(LOOP, *[FRAME] * MAX_FRAMES), gif(LOOP, *[FRAME] * (MAX_FRAMES + 1))),
+        (gif(FRAME), gif(*[FRAME] * 200_000)),
+        (gif(FRAME, b"?"), gif(*[FRAME] * 200, b"?")),
+        (
+            png(1, 1, (b"acTL", struct.pack(">II", MAX_FRAMES, 0))),
+            png(1, 1, (b"acTL", struct.pack(">II", 10_000, 0))),
+        ),
+        (
+            webp((b"VP8X", b"\0" * 10), *[(b"ANMF", b"x")] * MAX_FRAMES),
+            webp((b"VP8X", b"\0" * 10), *[(b"ANMF", b"x")] * 10_000),
+        ),
+    ],
+    ids=["gif", "endless gif", "damaged gif", "png", "webp"],
+)
+async def test_a_moving_picture_without_an_end_is_a_download(tmp_path: Path, few: bytes, many: bytes) -> None:
+    store = FileStore(tmp_path)
+    assert (await store.save(few)).mime.startswith("image/")
+    saved = await store.save(many)
+    assert saved.mime == UNKNOWN_TYPE
+    assert await store.read(saved.sha256) == many
+
+
 @pytest.mark.parametrize("mime", ["image/jpeg", "image/png", "image/webp", "image/gif", "application/pdf"])
 def test_rubbish_is_left_alone(mime: str) -> None:
     whole = {"image/jpeg": jpeg(segment(0xFE, PLACE)), "image/png": png(1, 1, (b"tEXt", PLACE)), "image/webp": webp((b"VP8 ", b"x" * 20))}
+    whole["image/gif"] = gif(LOOP, FRAME, b"\x21\xfe\x03abc\0")
     data = whole.get(mime, b"%PDF-1.7")
     for size in range(len(data)):
         for cut in (data[:size], data[:size] + b"\xff" * 9, data[:size] + b"\0" * 20):
             without_metadata(cut, mime)
             pixels(cut, mime)
+            frames(cut, mime)
     assert without_metadata(b"", mime) is None
 
 

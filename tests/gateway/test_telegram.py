@@ -109,6 +109,46 @@ async def test_a_photo_with_caption_is_fetched_and_shown(town: Town) -> None:
     assert (await town.cast.ben.get(f"/media/{media['stored']}")).status == 404
 
 
+async def test_an_album_goes_out_as_one_and_each_picture_is_known(town: Town) -> None:
+    """G9: the plan says so before; a reaction to the second picture is one to the reply."""
+    user, conversation = await first_conversation(town)
+    uploads = [
+        (await town.cast.ada.call("POST", "/media", base64.b64decode(PNG) + bytes([number]), headers={"Content-Type": "image/png"})).json
+        for number in range(2)
+    ]
+    files = [{"type": "media", "kind": "image", "ref": upload["id"]} for upload in uploads]
+    body = {"parts": [*files, {"type": "text", "text": "Red or blue?"}]}
+    path = f"/conversations/{conversation['id']}"
+    plan = (await town.cast.ada.post(f"{path}/plan", body)).json
+    assert [[part["type"] for part in message] for message in plan["messages"]] == [["media", "media", "text"]]
+    assert (plan["notes"], plan["segments"]) == ([], 1)
+    long = (await town.cast.ada.post(f"{path}/plan", {"parts": [*files, {"type": "text", "text": "x" * 1025}]})).json
+    assert [[part["type"] for part in message] for message in long["messages"]] == [["text"], ["media", "media"]]
+    assert [note["code"] for note in long["notes"]] == ["caption_apart"]
+    async with town.cast.ada.feed() as feed:
+        sent = (await town.cast.ada.post(f"{path}/messages", body)).json["message"]
+        await feed.until(lambda frame: frame["type"] == "message.status_changed" and frame["data"]["message"]["status"] == "sent")
+        _, one, two = await town.phone.messages(user)
+        assert one["media_group_id"] == two["media_group_id"]
+        assert (one["caption"], two.get("caption")) == ("Red or blue?", None)
+        await town.phone.post(f"users/{user}/react", message_id=two["message_id"], emoji="👍")
+        frame = await feed.of("message.changed")
+    assert frame["data"]["message"]["id"] == sent["id"]
+    assert "👍" in json.dumps(frame["data"]["message"]["reactions"], ensure_ascii=False)
+
+
+async def test_an_album_counts_as_its_files(town: Town) -> None:
+    """G8: after ten pictures the chat's next turn comes in ten seconds, not in one."""
+    user, conversation = await first_conversation(town)
+    upload = (await town.cast.ada.call("POST", "/media", base64.b64decode(PNG), headers={"Content-Type": "image/png"})).json
+    body = {"parts": [{"type": "media", "kind": "image", "ref": upload["id"]}] * 10}
+    async with town.cast.ada.feed() as feed:
+        assert (await town.cast.ada.post(f"/conversations/{conversation['id']}/messages", body)).status == 201
+        await feed.until(lambda frame: frame["type"] == "message.status_changed" and frame["data"]["message"]["status"] == "sent")
+    assert await town.cast.gateway.services.bus.take(f"send:shop:{user}", 1.0, 1.0) > 1
+    assert len(await town.phone.ledger()) == 10
+
+
 async def test_an_edit_changes_the_line(town: Town) -> None:
     user, conversation = await first_conversation(town)
     number = (await town.phone.messages(user))[0]["message_id"]

@@ -3,93 +3,27 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config import ChannelConfig
-from connectors.abilities import Provisioner
 from connectors.meta.simulator import escaped
 from connectors.whatsapp.simulator.app import HOOK
 from gateway.reprocess import reprocess
 from storage.protocol import WHOLE
-from tests.support.cast import Cast, assemble
-from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.graph import APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, WABA, Bench, raw_settings, signed_headers, until, whatsapp_bench
+from tests.support.graph import APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, WABA, until
+from tests.support.whatsapp_town import OTHER, Json, Town, begun, from_shop, whatsapp_town
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "whatsapp" / "payloads"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
-OTHER = "106540352242999"
-Json = dict[str, Any]
-
-
-@dataclass
-class Town:
-    """A gateway with its people, and WhatsApp with phones."""
-
-    cast: Cast
-    bench: Bench
-
-    async def lines(self, conversation: Json) -> list[Json]:
-        found: list[Json] = (await self.cast.sue.get(f"/conversations/{conversation['id']}/messages")).json["items"]
-        return found
-
-    async def post(self, body: bytes, headers: dict[str, str] | None = None) -> int:
-        """A webhook, as Meta would post it."""
-        headers = signed_headers(body) if headers is None else headers
-        return (await self.cast.gateway.request("POST", "/webhooks/shop", data=body, headers=headers))[0]
-
-    async def events(self, channel: str = "shop") -> list[Json]:
-        """What the channel has brought into the stream."""
-        recorded = await self.cast.gateway.services.store.read(WHOLE, 0, 100_000)
-        return [json.loads(one.entry.data) for one in recorded if one.entry.channel == channel]
-
-    async def reply(self, conversation: Json, **body: Any) -> Json:
-        answer = await self.cast.ada.post(f"/conversations/{conversation['id']}/messages", body)
-        assert answer.status == 201, answer.raw
-        found: Json = answer.json
-        return found
-
-    async def until_line(self, conversation: Json, wanted: Any, seconds: float = 10.0) -> Json:
-        """The newest outbound line once it is as wanted."""
-        async with asyncio.timeout(seconds):
-            while True:
-                lines = [line for line in await self.lines(conversation) if line["kind"] == "outbound"]
-                if lines and wanted(lines[-1]):
-                    return lines[-1]
-                await asyncio.sleep(0.02)
 
 
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    async with whatsapp_bench() as bench:
-        number = ChannelConfig(kind="whatsapp", title="WhatsApp", settings=raw_settings(bench.root))
-        second = ChannelConfig(kind="whatsapp", title="The other number", settings=raw_settings(bench.root, phone_number_id=OTHER))
-        config = gateway_config(tmp_path, {"web": CHANNELS["web"], "shop": number, "second": second})
-        async with running_gateway(config) as gateway:
-            client = gateway.services.channels["shop"].client
-            assert isinstance(client, Provisioner)
-            # Meta asks the challenge before it trusts the address.
-            assert "come to our address" in await client.provision(f"{gateway.url}/webhooks/shop")
-            yield Town(await assemble(gateway), bench)
-
-
-async def begun(town: Town, text: str = "Ciao, siete aperti?", id_: str = "") -> tuple[str, Json]:
-    """Somebody writes; who, and the conversation."""
-    person = await town.bench.phones.person("Cleo Bianchi", id_)
-    async with town.cast.ada.feed() as feed:
-        await town.bench.phones.say(person, text)
-        frame = await feed.until(lambda frame: frame["type"] == "message.added" and frame["data"]["message"]["kind"] == "inbound")
-    assert frame["data"]["message"]["parts"] == [{"type": "text", "text": text}]
-    conversation: Json = frame["data"]["conversation"]
-    return person, conversation
-
-
-async def from_shop(town: Town, person: str) -> list[Json]:
-    return await town.bench.phones.lines(person, from_shop=True)
+    async with whatsapp_town(tmp_path) as ready:
+        yield ready
 
 
 # --- both directions ------------------------------------------------------------------------------------------------------------

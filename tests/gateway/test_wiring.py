@@ -57,7 +57,7 @@ async def test_one_database_has_one_gateway(tmp_path: Path) -> None:
 
 
 async def test_a_channel_with_wrong_settings_stops_the_start_and_leaves_nothing(tmp_path: Path) -> None:
-    wrong = ChannelConfig(kind="telegram", settings={"token": "canary"})
+    wrong = ChannelConfig(kind="telegram", settings={"token": "canary-no-token"})
     with pytest.raises(ConfigError) as caught:
         await run_gateway(config_in(tmp_path / "data", shop=wrong, other=ChannelConfig(kind="fax")))
     assert "channels.shop: token must look like" in str(caught.value)

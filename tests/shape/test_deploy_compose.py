@@ -31,8 +31,9 @@ OURS = [pytest.param(service, id=f"{file}-{name}") for file, name, service in se
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
-    """With ``${NAME:?…}`` filled in."""
-    return {name: re.sub(r"\$\{\w+[^}]*\}", "chat.example.org", str(value)) for name, value in service.get("environment", {}).items()}
+    """With ``${NAME:?…}`` filled in, and ``${NAME:-…}`` left out."""
+    said = {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for name, value in service.get("environment", {}).items()}
+    return {name: re.sub(r"\$\{\w+[^}]*\}", "chat.example.org", value) for name, value in said.items()}
 
 
 def seconds(text: str) -> int:
@@ -156,6 +157,16 @@ def test_the_door_leads_to_the_nodes() -> None:
     assert hidden is not None
     assert {"/metrics", asked[1]} <= set(hidden[1].split()) <= deploying.paths()
     assert CADDY.count("{") == CADDY.count("}")
+
+
+def test_the_door_and_the_nodes_know_the_same_origin_of_files() -> None:
+    (site,) = re.findall(r"^(\{\$.*) \{$", CADDY, re.MULTILINE)
+    assert site.split() == ["{$SPORTELLO_DOMAIN}", "{$SPORTELLO_FILES_ORIGIN}"]
+    assert SERVICES["caddy"]["environment"]["SPORTELLO_FILES_ORIGIN"] == "${SPORTELLO_FILES_ORIGIN:-}"
+    for name in NODES:
+        assert SERVICES[name]["environment"]["SPORTELLO__MEDIA__ORIGIN"] == "${SPORTELLO_FILES_ORIGIN:-}"
+        said = {**environment(SERVICES[name]), "SPORTELLO__MEDIA__ORIGIN": "https://files.example.org"}
+        deploying.load_variables(said)
 
 
 def test_the_door_lets_the_largest_file_in() -> None:

@@ -66,7 +66,7 @@ def test_the_pure_files_wait_for_nothing_and_reach_nothing(kind: str) -> None:
 
 
 def test_the_contract_has_these_names() -> None:
-    with_defaults = {"keeps", "account", "handshake", "answer", "sources"}
+    with_defaults = {"keeps", "account", "handshake", "answer", "capabilities_for", "flood", "sources"}
     fields = [name for name in Connector.__dataclass_fields__ if name != "kind" and name not in with_defaults]
     assert fields == ["settings", "capabilities", "verify", "parse", "render", "read_reply", "client"]
     assert contract.Client is Client

@@ -17,9 +17,9 @@ from gateway.server import Occasion, run_gateway
 from gateway.services import Services
 
 SHOP = "https://shop.example.org"
-IDENTITY_SECRET = "identity-secret-of-the-shop-0123456789"
-BOT_TOKEN = "1000001:token-of-a-bot-that-does-not-exist-0"
-BOT_SECRET = "webhook-secret-of-the-bot"
+IDENTITY_SECRET = "canary-identity-of-the-shop-0123456789"
+BOT_TOKEN = "1000001:canary-token-of-a-bot-that-is-not-there-0"
+BOT_SECRET = "canary-webhook-of-the-bot-0123"
 
 #: Web chat, a Telegram bot whose provider is away, the same switched off, and a second web chat.
 CHANNELS = {
@@ -63,7 +63,7 @@ class RunningGateway:
 
 def gateway_config(tmp_path: Path, channels: Mapping[str, ChannelConfig] | None = None) -> Config:
     """Settings for a gateway below ``tmp_path``."""
-    server = Server(port=0, secret_key=Secret("secret-key-of-the-tests-0123456789abcdef"))
+    server = Server(port=0, secret_key=Secret("canary-key-of-the-tests-0123456789abcdef"))
     return Config(data_dir=str(tmp_path / "data"), server=server, channels=CHANNELS if channels is None else channels)
 
 

@@ -30,6 +30,17 @@ def png(width: int, height: int, *extra: tuple[bytes, bytes], after: bytes = b""
     return b"\x89PNG\r\n\x1a\n" + b"".join(made) + after
 
 
+def gif(*blocks: bytes, after: bytes = b"") -> bytes:
+    """A GIF of two colours with these blocks."""
+    return b"GIF89a" + struct.pack("<HH", 1, 1) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff" + b"".join(blocks) + b";" + after
+
+
+#: One frame of it, of one pixel.
+FRAME = b"\x21\xf9\x04\0\x0a\0\0\0" + b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
+#: It begins again when it is over.
+LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
+
+
 def webp(*chunks: tuple[bytes, bytes], after: bytes = b"") -> bytes:
     """A WebP file."""
     made = b"WEBP" + b"".join(struct.pack("<4sI", name, len(body)) + body + b"\0" * (len(body) % 2) for name, body in chunks)

@@ -132,7 +132,7 @@ async def test_b36_one_name_in_two_realms_is_two_people(tmp_path: Path) -> None:
     settings = {"secret_token": BOT_SECRET, "api_base": "http://127.0.0.1:9"}
     bots = {
         f"bot{number}": ChannelConfig(
-            kind="telegram", settings={**settings, "token": f"100000{number}:token-of-a-bot-that-does-not-exist-{number}"}
+            kind="telegram", settings={**settings, "token": f"100000{number}:canary-token-of-a-bot-that-is-not-there-{number}"}
         )
         for number in (1, 2)
     }

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from storage.record import StoredFile
+from storage.file import StoredFile
 from tests.gateway.web.test_public_files import link
 from tests.support.cast import DEADLINE, Answer, Cast
 from tests.support.pictures import PLACE, jpeg, png, segment, webp

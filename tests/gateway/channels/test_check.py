@@ -97,7 +97,7 @@ async def test_check_says_what_is_wrong_and_connect_mends_it(run: Run, tmp_path:
 
 
 async def test_check_finds_a_wrong_token_and_a_provider_that_is_away(run: Run, tmp_path: Path, telegram: str) -> None:
-    write_config(tmp_path, telegram, token="700000001:another-token-altogether")
+    write_config(tmp_path, telegram, token="700000001:canary-another-token-altogether")
     status, said = await run(tmp_path, "channel", "check", "shop")
     assert (status, "FAIL  auth: Telegram does not accept" in said) == (1, True)
     assert "@BotFather" in said

@@ -4,6 +4,7 @@ import base64
 import json
 from pathlib import Path
 
+from connectors.abilities import Component, Finding
 from storage.interaction import InteractionKind
 from tests.support.bird import Aviary, aviary, bird_config
 from tests.support.gateway import running_gateway
@@ -106,6 +107,18 @@ async def test_many_masks_do_not_draw_a_half_credential_in(town: Aviary) -> None
     (entry,) = await town.until_logged(InteractionKind.WEBHOOK)
     assert entry.request is not None
     assert set(entry.request.body) == {"*", " "}
+
+
+async def test_a_credential_that_a_provider_cut_short_is_hidden(town: Aviary) -> None:
+    """Connectors trim what a provider says before anybody knows that it quotes us."""
+    cut = f"you sent {SECRET[:-2]}"
+    town.services.journal.asked("shop", InteractionKind.LOOKUP, "failed", 0.0, ok=False, detail=cut)
+    town.services.journal.probed("shop", [Finding(component=Component.AUTH, ok=False, detail=cut)] * 2, 0.0)
+    (lookup,) = await town.until_logged(InteractionKind.LOOKUP)
+    (probe,) = await town.until_logged(InteractionKind.PROBE)
+    assert lookup.detail == "you sent ********"
+    assert probe.detail == "you sent ********; you sent ********"
+    assert [one.detail for one in probe.findings] == ["you sent ********"] * 2
 
 
 async def test_without_bodies_nothing_that_people_wrote_is_kept(tmp_path: Path) -> None:

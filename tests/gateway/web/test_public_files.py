@@ -6,14 +6,15 @@ import pytest
 
 from config import Secret
 from gateway.services import Services
-from gateway.web.public_files import LIFE, make_token, open_token
+from gateway.web.file_tokens import make_token, open_token
+from gateway.web.public_files import LIFE
 from gateway.web.throttle import Rates
-from storage.record import StoredFile
+from storage.file import StoredFile
 from tests.support.cast import Cast
 from tests.support.gateway import RunningGateway
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
-SECRET = Secret("secret-key-of-the-tests-0123456789abcdef")
+SECRET = Secret("canary-key-of-the-tests-0123456789abcdef")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -80,7 +81,7 @@ def test_a_token_is_for_one_file_one_time_and_one_key() -> None:
     token = make_token(SECRET, "med_1", NOW + timedelta(seconds=1))
     assert open_token(SECRET, token, NOW) == "med_1"
     assert open_token(SECRET, token, NOW + timedelta(seconds=1)) == ""
-    assert open_token(Secret("another-secret-key-0123456789abcdefgh"), token, NOW) == ""
+    assert open_token(Secret("canary-another-key-0123456789abcdefgh"), token, NOW) == ""
     assert make_token(SECRET, "med_2", NOW + timedelta(seconds=1)) != token
 
 

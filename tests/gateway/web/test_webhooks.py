@@ -163,7 +163,7 @@ async def test_a_big_body_may_be_allowed(tmp_path: Path) -> None:
 
 async def test_a_visitor_has_no_way_in_beside_the_chat(tmp_path: Path) -> None:
     """The chat's own door checks whose files a message names and how often somebody writes; a webhook would not."""
-    chat = ChannelConfig(kind="webchat", settings={"origins": [SHOP], "secret": "secret-of-the-chat-0123456789abcdef"})
+    chat = ChannelConfig(kind="webchat", settings={"origins": [SHOP], "secret": "canary-chat-0123456789abcdef0123456"})
     async with running_gateway(gateway_config(tmp_path, {"web": chat})) as running:
         shopper = Shopper(running)
         await shopper.begin()

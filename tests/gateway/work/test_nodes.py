@@ -95,6 +95,25 @@ async def test_an_old_epoch_routes_nothing_even_where_nobody_has_read_yet(tmp_pa
         assert await open_.services.store.view(lambda tx: tx.stream.head()) == head
 
 
+async def test_what_another_node_has_taken_does_not_hold_up_the_rest(tmp_path: Path) -> None:
+    """All partitions are routed in one transaction, until one of them is another's: then that one alone is left."""
+    async with office(tmp_path) as open_:
+        zombie, heir = (another_node(open_.services, name, ttl=60) for name in ("one", "two"))
+        await zombie.duties.refresh()
+        await letters(open_, 40)
+        heads = await open_.services.store.view(lambda tx: tx.stream.heads())
+        lost = {duty: epoch for duty, epoch in zombie.duties._epochs.items() if duty[1] in sorted(heads)[:2]}
+        await zombie.store.release("one", lost)
+        assert len(await heir.store.lease("two", list(lost), 60)) == len(lost)
+        worker = RouteWorker(zombie)
+        while await worker._route_partitions(heads):
+            pass
+        for partition, head in heads.items():
+            cursor = await open_.services.store.view(lambda tx, one=partition: tx.stream.cursor(CONSUMER, one))  # type: ignore[misc]
+            assert cursor >= head if (CONSUMER, partition) not in lost else cursor == 0
+            assert zombie.router.passed(partition) == (cursor or -1)
+
+
 async def test_an_old_epoch_claims_no_reply(tmp_path: Path) -> None:
     async with office(tmp_path) as open_:
         message = await open_.reply("ada", "once")

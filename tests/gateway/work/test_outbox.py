@@ -310,6 +310,16 @@ async def test_each_chat_has_its_own_speed_within_the_channels() -> None:
     assert await turns.ask("chat 4").take() == pytest.approx(3)
 
 
+async def test_an_album_uses_up_the_turns_of_its_files() -> None:
+    turns = Turns(LocalBus(clock=Seconds()), "shop", rate=10, bucket_rate=1)
+    assert await turns.ask("chat 1").take() == 0
+    await turns.spend("chat 1", 5)
+    assert await turns.ask("chat 1").take() == pytest.approx(5)
+    assert await turns.ask("chat 2").take() == pytest.approx(0.5)
+    await turns.spend("chat 3", 1)
+    assert await turns.ask("chat 3").take() == pytest.approx(0.5), "one message is paid for by its turn"
+
+
 async def test_whoever_waits_for_a_chat_holds_nobody_else_back() -> None:
     turns = Turns(LocalBus(clock=Seconds()), "shop", rate=1, bucket_rate=1)
     await turns.block("chat 1", 60)

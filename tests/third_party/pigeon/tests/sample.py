@@ -27,7 +27,7 @@ SAMPLE = Sample(
         "webhook_secret": "canary-webhook-secret",
         "api_base": "http://127.0.0.1:9",
     },
-    other_secrets=({"webhook_secret": "another-webhook-secret"},),
+    other_secrets=({"webhook_secret": "canary-another-webhook-secret"},),
     to="loft-17",
     to_another="loft-18",
     sign=signed,
