@@ -38,6 +38,9 @@ class Gathering(Protocol):
     async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:
         """The next ones of the spool ``source``, in its order. Returns when durable."""
 
+    def warn(self) -> None:
+        """This node's spool begins to fill. Nodes that hear of it gather, for a little while, though the database answers them."""
+
     async def report(self, source: str, done: int) -> Gather:
         """The spool ``source`` is in use. ``done``: the gathering for which it has handed over everything, 0 if it has not.
 

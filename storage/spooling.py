@@ -101,7 +101,9 @@ class SpoolingAppender:
         return not self.spool.size() and not self._away
 
     def note_away(self) -> None:
-        """The database has failed: nobody else needs to wait to see it."""
+        """The database has failed: nobody else needs to wait to see it, and other nodes may have to."""
+        if not self._away and self.gathering is not None:
+            self.gathering.warn()
         self._away = True
         self._ask_at = self._loop.time() + _ASK_AGAIN
 

@@ -14,6 +14,9 @@ HEAD: Final = "head"
 #: Told by the relay: up to where the mirror has them.
 MIRRORED: Final = "mirrored"
 
+#: Told by a node that begins to spool: what comes in elsewhere may be behind that.
+SPOOLING: Final = "spooling"
+
 _decoder: Final = msgspec.json.Decoder(dict[int, int])
 
 

@@ -1,9 +1,11 @@
 """``storage.gathering`` on PostgreSQL. Whatever decides here has locked the head: so all nodes see a gathering begin and end at once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from storage.bus import Bus
 from storage.codec import micros
 from storage.errors import Unavailable
 from storage.gathering import Gather, Kept
@@ -15,12 +17,15 @@ from storage.protocol import Transaction
 from storage.record import Duplicate, Entry, Gathered
 from storage.rows.sql import listed
 from storage.rows.stream import EVENT, event_row, recorded_of
+from storage.told import SPOOLING
 
 #: Microseconds for which a spool is waited for: one that nobody has reported since, and one that is still being handed over.
 SILENT_FOR: Final = 10_000_000
 SLOW_FOR: Final = 60_000_000
 #: A spool that has not been reported for a day is forgotten.
 FORGOTTEN_AFTER: Final = 86_400_000_000
+#: A spool that has begun to fill is handed over, and a gathering has begun with it, within this time; or its node is cut off by itself.
+WARY_SECONDS: Final = 3.0
 #: Events, and bytes of them, that are merged in one transaction.
 BATCH: Final = 200
 _BYTES: Final = 4 * 1024 * 1024
@@ -53,15 +58,24 @@ Write = Callable[[Any], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """What came in just now; ``behind`` what its node has in its spool."""
+    """What came in just now."""
 
     entries: Sequence[Entry]
+    #: Its node has earlier ones in its spool.
     behind: bool = False
+    #: Another node may have.
+    wary: bool = False
+
+    def joined(self, others: Sequence["Inbound"]) -> "Inbound":
+        """All of them as one."""
+        several = (self, *others)
+        entries = [entry for one in several for entry in one.entries]
+        return Inbound(entries, any(one.behind for one in several), any(one.wary for one in several))
 
 
 async def admit(sql: Sql, heads: Heads, inbound: Inbound) -> list[Kept]:
     """Append it, or keep it behind what is gathered; within a transaction that has locked the head."""
-    if heads.restarted or (inbound.behind and not heads.gathering):
+    if heads.restarted or ((inbound.behind or inbound.wary) and not heads.gathering):
         await _begin(sql, heads)
     if heads.gathering:
         return await _keep(sql, heads, inbound.entries, [heads.clock] * len(inbound.entries))
@@ -142,13 +156,30 @@ async def _keep(sql: Sql, heads: Heads, entries: Sequence[Entry], times: Sequenc
 class PostgresGathering:
     """``storage.gathering.Gathering``, by a store's own connections."""
 
-    def __init__(self, write: Write, beside: Pool) -> None:
+    def __init__(self, write: Write, beside: Pool, bus: Bus | None) -> None:
         """``write``: runs a function, or takes an :class:`Inbound`, in a transaction that has locked the head."""
         self._write = write
         self._beside = beside
+        self._bus = bus
+        self._loop = asyncio.get_running_loop()
+        self._wary_until = 0.0
+        self._deaf = [] if bus is None else [bus.hear(SPOOLING, self._hear)]
+
+    def close(self) -> None:
+        """Hear no more."""
+        for end in self._deaf:
+            end()
+
+    def warn(self) -> None:
+        if self._bus is not None:
+            self._bus.tell(SPOOLING, b"")
+
+    def _hear(self, data: bytes) -> None:
+        del data
+        self._wary_until = self._loop.time() + WARY_SECONDS
 
     async def append(self, entries: Sequence[Entry], *, behind: bool = False) -> Sequence[Kept]:
-        kept: list[Kept] = await self._write(Inbound(entries, behind))
+        kept: list[Kept] = await self._write(Inbound(entries, behind, self._loop.time() < self._wary_until))
         return kept
 
     async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:

@@ -51,7 +51,7 @@ class PostgresStore:
         self._waiting = Waiting(self._readers, bus)
         self._appends = Writer(Link(database), self._committed, bound, append_seconds)
         self._works = Writer(Link(database), self._committed, bound, FUNCTION_SECONDS)
-        self.gathering = PostgresGathering(self._admit, self._duties)
+        self.gathering = PostgresGathering(self._admit, self._duties, bus)
 
     async def follow_log(self) -> None:
         """Tell the bus which log this is."""
@@ -145,6 +145,7 @@ class PostgresStore:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._preparing
         self._refusal = Unavailable("the store is closed")
+        self.gathering.close()
         await self._waiting.close()
         await asyncio.gather(
             self._appends.close(),

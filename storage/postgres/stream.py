@@ -78,7 +78,7 @@ async def load_heads(sql: Sql) -> Heads:
     if row is None:
         raise StorageError(f"the row of the table head is missing in {sql.database.label}: restore a backup")
     last, partitions, gathering, known, server, clock = row
-    sql.database.clock.learn(server, asked, clock, _now())
+    sql.database.clock.learn(asked, clock, _now())
     return Heads(last, list(partitions), gathering, server, known != server, clock)
 
 

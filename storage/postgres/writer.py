@@ -174,9 +174,8 @@ class Writer:
         if not jobs or sql.lost is not None:
             return []
         entries = [entry for job in jobs for entry in _entries(job)]
-        work = _appending(entries)
-        if isinstance(jobs[0].work, Inbound):
-            work = _admitting(Inbound(entries, any(isinstance(job.work, Inbound) and job.work.behind for job in jobs)))
+        inbound = [job.work for job in jobs if isinstance(job.work, Inbound)]
+        work = _admitting(inbound[0].joined(inbound[1:])) if inbound else _appending(entries)
         whole = await self._attempt(sql, heads, jobs[0]._replace(work=work))
         if whole.error is None:
             outcomes = iter(whole.value)

@@ -1,12 +1,14 @@
 """After an outage several nodes' spools get into the stream in the order in which their events were taken."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from storage import open_store, utc_now
+from storage.buses import open_bus
 from storage.errors import Unavailable
 from storage.gathering import Gathering
 from storage.postgres.gathering import BATCH, FORGOTTEN_AFTER, SILENT_FOR, SLOW_FOR
@@ -15,7 +17,9 @@ from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
 from storage.spool import open_spool
 from storage.spool_thread import Limits
 from storage.spooling import SpoolingAppender
+from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, driver_url, own_server, run_sql
+from tests.support.redis import running_server
 from tests.support.rows import entry
 
 ONE, TWO = "one", "two"
@@ -266,3 +270,30 @@ async def test_a_node_that_hands_over_takes_no_more_into_its_spool(store: Store,
         assert await keys(store) == ["q1", "q2", "q3", "q4"]
     finally:
         await spool.close()
+
+
+async def test_who_hears_that_another_spools_gathers_for_a_while(url: str, tmp_path: Path) -> None:
+    async with running_server(tmp_path / "valkey") as valkey, AsyncExitStack() as stack:
+        stores = []
+        for _ in range(2):
+            bus = await open_bus(valkey.url)
+            stack.push_async_callback(bus.close)
+            stores.append(await open_store(url, bus=bus))
+            stack.push_async_callback(stores[-1].close)
+        one, two = (store.gathering for store in stores)
+        assert one is not None
+        assert two is not None
+        await one.report(ONE, 0)
+        await two.report(TWO, 0)
+        assert await two.append([entry("before")]) == [Appended(1)]
+
+        async def heard() -> bool:
+            # Said again and again, as the line to the bus may only just be made.
+            one.warn()
+            return await two.append([entry(f"{next(numbers)}")]) == [Gathered()]
+
+        numbers = iter(range(1_000))
+        await eventually(heard)
+        await both_done(two)
+        await merged(two)
+        assert (await two.report(TWO, 0)).since == 0
