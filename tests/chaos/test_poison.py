@@ -277,6 +277,7 @@ async def test_a_parser_that_never_ends_is_interrupted(tmp_path: Path, deed: str
         assert await give(shop, user, "poison", 1) == 200
         await deliver(shop, update(2, user, "after"))
         assert await quarantined(shop) == 1
+        await _routed(shop, 1)
         assert await shop.gateway.stop() == 0, shop.gateway.said()
         assert await histories(shop) == ["after"]
 

@@ -80,8 +80,8 @@ async def test_two_thousand_half_requests_are_hung_up_on_and_nobody_waits(tmp_pa
         assert set(rest) == {b""}
         after = await good_traffic(gateway, 0.2, 200_000)
     slowest = statistics.quantiles(under, n=100)[98]
-    # Twice as long at most; a machine that is busy with other tests gets a little more.
-    assert slowest < max(2 * statistics.quantiles(calm, n=100)[98], 0.25)
+    # Twice as long at most; a machine that is busy with other tests gets more, but far less than who waits for a half request.
+    assert slowest < max(2 * statistics.quantiles(calm, n=100)[98], 1.0)
     assert after
 
 

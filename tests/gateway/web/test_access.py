@@ -18,13 +18,18 @@ _BODIES: dict[str, object] = {
     "/conversations/{id}/read": {"pos": 1},
     "/customers/{id}/merge": {"from_id": UNKNOWN["customer"]},
     "/customers/{id}/unmerge": {"from_id": UNKNOWN["customer"]},
+    "/customers/{id}/links": {"channel": "bot"},
 }
 _OWNED = tuple(route for route in ROUTES if re.match(r"/(conversations|customers)/{id}", route.path))
 
 
+def _filled(path: str, identifier: str) -> str:
+    return re.sub(r"\{\w+\}", "msg_00000000000000000000000000", path.replace("{id}", identifier))
+
+
 async def _call(cast: Cast, who: str, route: Route, identifier: str) -> Answer:
     person = getattr(cast, who)
-    path = route.path.replace("{id}", identifier)
+    path = _filled(route.path, identifier)
     return await person.call(route.method, path, _BODIES.get(route.path, {} if route.body else None))  # type: ignore[no-any-return]
 
 
@@ -41,7 +46,7 @@ async def test_what_is_not_yours_looks_like_what_is_not_there(route: Route, cast
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.roles is not None], ids=lambda route: route.name)
 async def test_strangers_get_in_nowhere(route: Route, stage: Cast) -> None:
-    path = route.path.replace("{id}", "x").replace("{agent_id}", "y")
+    path = _filled(route.path, "x")
     for headers in ({}, {"Cookie": "sportello_session=guessed"}, {"Authorization": "Bearer gw_a_b"}, {"Authorization": "Basic eDp5"}):
         status, _, body = await stage.gateway.request(route.method, f"/api/v1{path}", headers={**headers, "Origin": stage.gateway.url})
         assert (status, b'"code":"unauthenticated"' in body) == (401, True)
@@ -51,7 +56,7 @@ async def test_strangers_get_in_nowhere(route: Route, stage: Cast) -> None:
     "route", [route for route in ROUTES if route.roles is not None and len(route.roles) < 4], ids=lambda route: route.name
 )
 async def test_roles_are_kept(route: Route, stage: Cast) -> None:
-    path = route.path.replace("{id}", "x").replace("{agent_id}", "y")
+    path = _filled(route.path, "x")
     for who in ("amy", "sue", "ada"):
         person = getattr(stage, who)
         answer = await person.call(route.method, path, {} if route.body else None)
