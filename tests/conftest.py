@@ -9,6 +9,9 @@ from tests.support.cast import Cast, assemble
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway
 from tests.support.postgres import ForeignServer, PostgresServer, running_server
 
+#: No secret is in anything that the run writes.
+pytest_plugins = ["tests.support.secrets_watch"]
+
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.address import scanner_address
 from config import ConfigError, load_config
+from config.address import scanner_address
 from config.lines import find_lines
 
 FILE = """

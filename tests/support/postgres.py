@@ -27,6 +27,7 @@ import pytest
 from storage import utc_now
 from storage.postgres import migrate_postgres
 from tests.support.recycle import Cleaner
+from tests.support.secret_stores import search_database
 
 USER: Final = "sportello"
 TEMPLATE: Final = "sportello_template"
@@ -188,6 +189,7 @@ class PostgresServer:
                 if await self._cleaner.clean(driver_url(self.url(name)), f"log_{next(self._numbers)}_{os.getpid()}"):
                     self._free.append(name)
                     return
+        await search_database(driver_url(url))
         await self.admin(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
 
     async def admin(self, sql: str) -> None:
@@ -263,6 +265,7 @@ class ForeignServer:
         return url
 
     async def drop(self, url: str) -> None:
+        await search_database(driver_url(url))
         await run_sql(self._url, f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
 
 

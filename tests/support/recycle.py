@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import asyncpg
 
-_TABLES: Final = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
+from tests.support.secret_stores import TABLES, search_tables
+
 #: Changes when a test has changed more than rows.
 _FINGERPRINT: Final = """
     SELECT md5(concat(
@@ -46,7 +47,7 @@ class Cleaner:
         connection = await asyncpg.connect(url)
         try:
             self._fingerprint = await connection.fetchval(_FINGERPRINT)
-            self._tables = [row[0] for row in await connection.fetch(_TABLES)]
+            self._tables = [row[0] for row in await connection.fetch(TABLES)]
             for table in self._tables:
                 rows = await connection.fetchval(f'SELECT json_agg(t)::text FROM "{table}" t')  # noqa: S608  # our own name
                 if rows is not None:
@@ -76,5 +77,6 @@ class Cleaner:
         looks = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM \"{table}\")" for table in self._tables)  # noqa: S608
         used = [row[0] for row in await connection.fetch(looks)]
         if used:
+            await search_tables(connection, used)
             await connection.execute("TRUNCATE " + ", ".join(used) + " CASCADE")
         await connection.execute(_COUNTERS)

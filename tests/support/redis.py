@@ -19,9 +19,13 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
+
+from tests.support.secret_stores import search_keys
 
 READY_SECONDS: Final = 15.0
 _OTHER: Final = Path(os.environ.get("SPORTELLO_TEST_REDIS_SERVER", "/usr/bin/redis-server"))
@@ -78,6 +82,14 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             await asyncio.sleep(0.005)
 
 
+def _stopped(pid: int) -> bool:
+    """Is it frozen, or dead and not yet waited for?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZ"
+    except OSError:
+        return True
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
@@ -112,6 +124,7 @@ class RedisServer:
                 self.program,
                 *self._first(),
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--appendonly", "no"),
+                *("--rdbcompression", "no"),  # secrets are looked for in what it has
                 *(() if "--save" in (*self.options, *more) else ("--save", "")),
                 *login,
                 *self.options,
@@ -145,6 +158,7 @@ class RedisServer:
         """As the kernel does it when memory runs out."""
         if self.process is not None:
             if self.process.returncode is None:
+                await self._search()
                 self.process.send_signal(signal.SIGKILL)
             await self.process.wait()
 
@@ -158,7 +172,17 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
 
     async def flush(self) -> None:
+        await self._search()
         await self.command("FLUSHALL")
+
+    async def _search(self) -> None:
+        """Before it is gone: is there a secret in it? A frozen one does not say."""
+        assert self.process is not None
+        if not _stopped(self.process.pid):
+            async with Redis(
+                host="127.0.0.1", port=self.port, password=self.password or None, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+            ) as client:
+                await search_keys(client)
 
     def said(self) -> str:
         """Its log so far."""

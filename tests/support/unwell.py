@@ -9,7 +9,7 @@ from storage.redis_bus.bus import RedisBus
 from tests.support.redis import until
 from tests.support.rows import entry
 
-CANARY = "hunter2-canary"
+CANARY = "canary-hunter2"
 #: Seconds: the time-out of a call, and what a crowded machine may add.
 ONCE = 0.5 + 5
 AT_ONCE = 0.25
