@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 
 from storage.redis_bus import talk as talk_module
 from storage.redis_bus.bus import RedisBus
-from tests.support.redis import RedisServer, free_port, program, running_server, until
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, program, running_server, until
 from tests.support.unwell import AT_ONCE, CANARY, EVENTS, ONCE, assert_away, assert_back, open_redis
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,19 +17,13 @@ from gateway.wiring import open_gateway
 from gateway.work.actor import GATEWAY, command_id
 from routing.command import PutAgent, SetMember, SetPresence
 from storage.record import Agent, Presence, Role
+from tests.support.ports import free_port
 from tests.support.telegram import SECRET, TOKEN
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 20.0
 
 __all__ = ["SECRET", "TOKEN", "GatewayProcess", "free_port", "seed_agent", "write_config"]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_config(folder: Path, port: int, api_base: str, extra: str = "") -> Path:

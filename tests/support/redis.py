@@ -10,7 +10,6 @@ import ctypes
 import importlib.util
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,26 +24,12 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
 
+from tests.support.ports import free_port
 from tests.support.secret_stores import search_keys
 
 READY_SECONDS: Final = 15.0
 _OTHER: Final = Path(os.environ.get("SPORTELLO_TEST_REDIS_SERVER", "/usr/bin/redis-server"))
 _DIE_WITH_PARENT: Final = 1  # prctl(2), PR_SET_PDEATHSIG
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, also as a cluster's (which adds 10000)."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        if port > 10000:
-            # Below the kernel's own choices, so that two processes that test rarely meet.
-            port = 10000 + (port * 7919 + os.getpid()) % 20000
-        try:
-            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 10000)):
-                return port
-        except OSError:
-            continue
 
 
 def _missing(what: str) -> None:

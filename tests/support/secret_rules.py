@@ -20,6 +20,7 @@ FILES: Final = (
     Place(re.compile(r".*/sportello\.toml"), "the operator writes the credentials there"),
     Place(re.compile(r".*/test_a_secret_can_be_read_from\d+/key"), "or there: a file for one secret"),
     Place(re.compile(r".*/dovecot\.conf"), "the password of the mailboxes, for their server"),
+    Place(re.compile(r".*/sentinel\.conf"), "that of the servers it watches; it writes it there by itself"),
     Place(re.compile(r".*/(sample\.py|__pycache__/sample\.cpython-\d+\.pyc|all\.case\.json)"), "copies of a connector's own tests"),
     Place(re.compile(r".*/test_the_search_sees_what_is_t\d+/file\d+"), "planted, for the proof of another search"),
     Place(

@@ -28,6 +28,7 @@ from gateway.kit.case import Download, Route
 from gateway.kit.checks import CHECKS, run_check
 from gateway.kit.findings import State
 from gateway.kit.folder import Folder, Found, read_folder
+from gateway.kit.guard import watching
 
 PIGEON = Path(__file__).parents[2] / "third_party" / "pigeon"
 BY_ID = {check.id: check for check in CHECKS}
@@ -426,3 +427,15 @@ def test_cases_are_wanted_for_all_that_is_declared() -> None:
 async def test_in_a_running_loop_too() -> None:
     """Checks with an event loop of their own run beside the one that is running."""
     assert red(pigeon(), folder(), ["C14", "C19"]) == {}
+
+
+def test_the_log_lines_of_a_library_are_no_use_of_the_clock() -> None:
+    library = logging.getLogger("a-library")
+    library.setLevel(logging.DEBUG)
+    with watching() as used:
+        library.debug("found %s", 1)
+        list(range(3))
+    assert used == set()
+    with watching() as used:
+        time.time()
+    assert used == {"time.time"}
