@@ -1,15 +1,16 @@
 """People's files at an origin of their own: only files there, no file here, and links that end."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
 
+from config import Secret
 from config.model import Media
-from gateway.web.file_tokens import FOR_PAGES, FOR_PROVIDERS, make_token
+from gateway.web.file_tokens import FOR_PAGES, FOR_PROVIDERS, make_token, open_token
 from gateway.web.public_files import file_linker
 from tests.gateway.web.test_public_files import link, uploaded
 from tests.support.cast import Answer, Cast, assemble
@@ -140,3 +141,12 @@ async def test_hosts_that_cannot_be_read_get_the_gateway_and_no_file(tmp_path: P
         cast = await assemble(gateway)
         for host, status in (("files.example.org:8443", 404), ("files.example.org", 200), ("[::1", 200), ("files.example.org.:8443", 200)):
             assert (await _at(cast, "/healthz", host)).status == status, host
+
+
+@pytest.mark.parametrize("name", ["med_1", "med_12", "med_123"])
+def test_a_token_has_one_spelling(name: str) -> None:
+    secret, now = Secret("canary-key-of-one-spelling-0123456789"), datetime(2026, 11, 22, tzinfo=UTC)
+    token = make_token(secret, name, now + timedelta(minutes=5), FOR_PAGES)
+    others = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") - {token[-1]}
+    assert open_token(secret, token, now, FOR_PAGES) == name
+    assert {open_token(secret, token[:-1] + char, now, FOR_PAGES) for char in others} == {""}
