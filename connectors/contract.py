@@ -147,9 +147,12 @@ class FileReader(Protocol):
 
 
 class FileLinker(Protocol):
-    """Gives a stored file an unguessable public address that works for some hours."""
+    """Gives a stored file an unguessable public address.
 
-    async def __call__(self, stored: str) -> str: ...
+    It works for ten minutes: ask for a new one at each attempt. One that people are sent (``for_people``) works for a day.
+    """
+
+    async def __call__(self, stored: str, *, for_people: bool = False) -> str: ...
 
 
 class Client(Protocol):
@@ -160,8 +163,9 @@ class Client(Protocol):
     async def close(self) -> None: ...
 
 
-async def no_links(stored: str) -> str:
+async def no_links(stored: str, *, for_people: bool = False) -> str:
     """Where there is no public address. Raises OSError."""
+    del for_people
     raise OSError(f"the file {stored} has no public address here")
 
 

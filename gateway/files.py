@@ -1,6 +1,7 @@
 """Bytes of files, by their content: ``<data_dir>/media/ab/abcdef…``. What is written is complete and durable before its name exists.
 
-Nothing here decodes, unpacks or runs a file. A picture that is too large for a browser is no picture, but a file to be downloaded.
+Nothing here decodes, unpacks or runs a file. What a browser may show is a picture that ``gateway.studio`` made anew; it lies beside the
+file (``ab/abcdef….shown``), on each node, and is made again where it is missing. What cannot be made anew is a file to be downloaded.
 
 Where several nodes share a database, it keeps the files (``storage.protocol.Vault``), and the folder is this node's copy of some.
 """
@@ -17,14 +18,20 @@ from time import time
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.pictures import MAX_FRAMES, MAX_PIXELS, Bytes, frames, pixels, without_metadata
+from gateway.studio import Studio, StudioClosed
 from storage.protocol import Vault
 
 #: Media types that a browser may show in the page; all others are downloads.
 INLINE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-_ABANDONED_SECONDS: Final = 3000
+#: With the pause between two sweeps: within the hour.
+_ABANDONED_SECONDS: Final = 2700
 _SWEEP_SECONDS: Final = 600
+_LOOK_SECONDS: Final = 60.0
+_ORPHANS_SECONDS: Final = 86_400
+_SHOWN: Final = ".shown"
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
 #: (offset, bytes) pairs that must all match -> media type. SVG and HTML are missing on purpose: they can carry scripts.
@@ -64,7 +71,7 @@ class Saved(Struct, frozen=True, kw_only=True):
 
     #: Hex; the same content always has the same one.
     sha256: str
-    #: By signature, never by claim; a picture of more than :data:`gateway.pictures.MAX_PIXELS` or ``MAX_FRAMES`` has none.
+    #: By signature, never by claim; a picture that does not decode, or not within the limits, has none.
     mime: str
     size: int
 
@@ -78,15 +85,35 @@ def detect_type(head: bytes) -> str:
 
 
 class FileStore:
-    """Files under one folder. Who may see a file is the database's business, not this one's."""
+    """Files under one folder; :meth:`close` it. Who may see a file is the database's business, not this one's."""
 
-    def __init__(self, folder: Path, vault: Vault | None = None) -> None:
+    def __init__(self, folder: Path, vault: Vault | None = None, studio: Studio | None = None) -> None:
         self._folder = folder
         self._vault = vault
+        #: Makes pictures anew.
+        self.studio = studio or Studio()
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._swept = 0.0
+        self._swept = self._orphans_swept = 0.0
         self._sweep()
+
+    async def close(self) -> None:
+        """End what makes pictures."""
+        await self.studio.close()
+
+    async def keep_tidy(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def sweep(self) -> None:
+        """Remove, every ten minutes at most, what a crash left, and daily pictures whose originals are gone."""
+        if time() - self._swept > _SWEEP_SECONDS:
+            await asyncio.to_thread(self._sweep)
+        if time() - self._orphans_swept > _ORPHANS_SECONDS:
+            self._orphans_swept = time()
+            await asyncio.to_thread(self._sweep_orphans)
 
     def _sweep(self) -> None:
         """Remove what a crash left half-written: it has no name that anybody knows. Another process may be writing what is young."""
@@ -95,6 +122,11 @@ class FileStore:
             with suppress(FileNotFoundError):
                 if leftover.stat().st_mtime < time() - _ABANDONED_SECONDS:
                     leftover.unlink()
+
+    def _sweep_orphans(self) -> None:
+        for shown in self._folder.glob(f"??/*{_SHOWN}"):
+            if not shown.with_suffix("").exists():
+                shown.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path:
         """Where the bytes with this hash lie. Raises ValueError for what is no hash."""
@@ -115,6 +147,32 @@ class FileStore:
         """Keep ``data``; returns when it is durable."""
         saved = await asyncio.to_thread(self._save_bytes, data)
         await self._to_vault(saved.sha256)
+        return await self._judged(saved)
+
+    async def shown(self, sha256: str, mime: str) -> Path | None:
+        """Where the picture that was made anew lies, of the same type; None for what is no picture that a browser may show.
+
+        Raises FileNotFoundError, StorageError, StudioClosed.
+        """
+        if mime not in INLINE_TYPES:
+            return None
+        original = await self.locate(sha256)
+        target = original.with_name(sha256 + _SHOWN)
+        size = await asyncio.to_thread(_size, target)
+        if size < 0:
+            # What cannot be made is not tried again: it is an empty file.
+            made = await self.studio.make(original, mime) or b""
+            size = len(made)
+            await asyncio.to_thread(self._write, made, target)
+        return target if size else None
+
+    async def _judged(self, saved: Saved) -> Saved:
+        try:
+            if saved.mime in INLINE_TYPES and await self.shown(saved.sha256, saved.mime) is None:
+                return replace(saved, mime=UNKNOWN_TYPE)
+        except StudioClosed:
+            # It is tried again when somebody wants to see it.
+            pass
         return saved
 
     async def save_stream(self, chunks: AsyncIterable[bytes], max_bytes: int) -> Saved:
@@ -122,8 +180,7 @@ class FileStore:
 
         Other files are never held in memory. Raises TooLarge, or what ``chunks`` raises; then nothing is kept.
         """
-        if time() - self._swept > _SWEEP_SECONDS:
-            await asyncio.to_thread(self._sweep)
+        await self.sweep()
         handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=self._incoming)
         temporary = Path(name)
         try:
@@ -140,11 +197,11 @@ class FileStore:
             mime, cleaned = await asyncio.to_thread(_looked_at, temporary, detect_type(head))
             if cleaned is not None:
                 return await self.save(cleaned)
-            await asyncio.to_thread(self._publish, temporary, digest.hexdigest())
+            await asyncio.to_thread(self._publish, temporary, self.path(digest.hexdigest()))
         finally:
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
         await self._to_vault(digest.hexdigest())
-        return Saved(sha256=digest.hexdigest(), mime=mime, size=size)
+        return await self._judged(Saved(sha256=digest.hexdigest(), mime=mime, size=size))
 
     async def read(self, sha256: str) -> bytes:
         """The bytes. Raises FileNotFoundError, StorageError."""
@@ -162,25 +219,27 @@ class FileStore:
         try:
             if not await vault.fetch(sha256, temporary):
                 raise FileNotFoundError(sha256)
-            await asyncio.to_thread(self._publish, temporary, sha256)
+            await asyncio.to_thread(self._publish, temporary, self.path(sha256))
         finally:
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
 
     def _save_bytes(self, data: bytes) -> Saved:
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._write(data, self.path(sha256))
+        return Saved(sha256=sha256, mime=_shown_type(data, detect_type(data[:16])), size=len(data))
+
+    def _write(self, data: bytes, target: Path) -> None:
         handle, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 _flush(file.fileno(), file.flush)
-            sha256 = hashlib.sha256(data).hexdigest()
-            self._publish(temporary, sha256)
+            self._publish(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-        return Saved(sha256=sha256, mime=_shown_type(data, detect_type(data[:16])), size=len(data))
 
-    def _publish(self, temporary: Path, sha256: str) -> None:
-        target = self.path(sha256)
+    def _publish(self, temporary: Path, target: Path) -> None:
         fresh_folder = not target.parent.exists()
         target.parent.mkdir(exist_ok=True)
         temporary.replace(target)
@@ -199,6 +258,14 @@ def _looked_at(path: Path, mime: str) -> tuple[str, bytes | None]:
         return mime, None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return _shown_type(data, mime), without_metadata(data, mime)
+
+
+def _size(path: Path) -> int:
+    """-1 if it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def _flush(descriptor: int, flush: Callable[[], None]) -> None:

@@ -91,7 +91,7 @@ async def open_gateway(
         bus, store = await _open_database(stack, config, clock, on_fatal, may_be_away=may_be_away)
         # A tool beside a running gateway takes nothing in, and must not lock that one's spool.
         way_in = open_spooling(config, store, data_dir, clock=clock, on_fatal=on_fatal) if workers else contextlib.nullcontext()
-        spooling, files = await stack.enter_async_context(way_in), FileStore(data_dir / "media", store.vault)
+        spooling, files = await stack.enter_async_context(way_in), _open_files(stack, data_dir, store)
         metrics, outbox_wake, media_wake = Metrics(), asyncio.Event(), asyncio.Event()
         journal = Journal(store, config, {plan.id: tuple(secrets_in(plan.settings)) for plan in planned}, metrics, clock)
         lent = await _lent(stack, screen := Screen(config, store, files, metrics, clock), file_linker(config, store, screen, clock))
@@ -145,6 +145,12 @@ async def _open_database(
     store = await open_store(database_url(config), clock=clock, on_fatal=on_fatal, bus=bus, may_be_away=may_be_away)
     stack.push_async_callback(store.close)
     return bus, store
+
+
+def _open_files(stack: contextlib.AsyncExitStack, data_dir: Path, store: Store) -> FileStore:
+    files = FileStore(data_dir / "media", store.vault)
+    stack.push_async_callback(files.close)
+    return files
 
 
 async def _lent(stack: contextlib.AsyncExitStack, screen: Screen, link_file: FileLinker) -> ClientContext:

@@ -76,7 +76,7 @@ class TwilioClient:
         links: list[str] = []
         for upload in call.uploads:
             try:
-                link = await self._context.link_file(upload.stored)
+                link = await self._context.link_file(upload.stored, for_people=upload.field == LINK)
             except Exception as error:  # noqa: BLE001  whatever it is, Twilio has not seen the call
                 return Reply(status=0, body=f"the file has no public address: {type(error).__name__}".encode(), written=False)
             if upload.field == LINK:

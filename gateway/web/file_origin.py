@@ -27,7 +27,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     file = await services.store.view(lambda tx: tx.files.get(file_id)) if file_id else None
     if file is None:
         raise not_found()
-    response = await media.serve(services, file)
+    response = await media.serve(services, file, original=media.wants_original(request))
     # The pages that show it are at the gateway's own origin.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["Cache-Control"] = f"private, max-age={WINDOW_SECONDS}"

@@ -11,6 +11,7 @@ from gateway.web.signing import seal, unseal
 #: Purposes; a token for one is of no use for another.
 FOR_PROVIDERS: Final = "file-link"
 FOR_PAGES: Final = "file-view"
+FOR_PEOPLE: Final = "file-read"
 #: A page's link lasts one to two of these, and is the same within one, for the browser's cache.
 WINDOW_SECONDS: Final = 300
 

@@ -119,6 +119,8 @@ def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
         problems |= _BODY_ERRORS
     if "too_many_attempts" in route.errors:
         problems[429] = "Too many attempts: `too_many_attempts`."
+    if "rate_limited" in route.errors:
+        problems[429] = "Too many at once: `rate_limited`; `Retry-After` says when."
     content = {PROBLEM_TYPE: {"schema": schemas[Problem]}}
     answers: dict[str, Any] = {str(route.status): success}
     answers.update({str(status): {"description": text, "content": content} for status, text in sorted(problems.items())})

@@ -2,7 +2,7 @@
 
 ``GET …/messages/{message_id}/pictures`` gives signed addresses for those of one message, to who may see it. ``GET /pictures/{token}``
 fetches one, with the guard that all strangers' addresses pass: no private host, few redirects, no cookie, no referrer; and shows it only if
-its bytes are those of a PNG, JPEG, GIF or WebP. The frame that a mail is shown in has no origin and so no cookie: the token stands for the
+it is a PNG, JPEG, GIF or WebP, made anew. The frame that a mail is shown in has no origin and so no cookie: the token stands for the
 agent, whose rights are looked at again. Nothing is kept: each look is the sender's to see, and the page says so.
 """
 
@@ -17,7 +17,7 @@ from config import Config
 from connectors.content import Html
 from gateway.credentials import scope_of
 from gateway.files import detect_type
-from gateway.pictures import MAX_PIXELS, pixels
+from gateway.studio import StudioClosed
 from gateway.web.conversations import visible
 from gateway.web.errors import Refusal, not_found
 from gateway.web.route import Call, Nothing
@@ -73,11 +73,15 @@ async def show(request: web.Request) -> web.Response:
     address = await services.store.view(lambda tx: _address(tx, wanted))
     found = await state.remote_pictures.fetch(address)
     mime = detect_type(found.data[:16])
-    # What is none of the four kinds has none.
-    if found.problem or not 0 < pixels(found.data, mime) <= MAX_PIXELS:
+    try:
+        # What is none of the four kinds is no picture.
+        made = None if found.problem else await services.files.studio.make(found.data, mime)
+    except StudioClosed:
+        raise Refusal(503, "busy", "Too many pictures at once. Try again in a minute.", headers={"Retry-After": "60"}) from None
+    if made is None:
         raise Refusal(502, "no_picture", found.problem or "What is there is no PNG, JPEG, GIF or WebP that a browser can show.")
     return web.Response(
-        body=found.data,
+        body=made,
         content_type=mime,
         headers={
             "Content-Disposition": "inline",

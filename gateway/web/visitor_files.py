@@ -13,7 +13,7 @@ from gateway.screen import Withheld, keep_file
 from gateway.services import Channel
 from gateway.web import media
 from gateway.web.access import refuse_token_in_url
-from gateway.web.errors import Refusal, not_found
+from gateway.web.errors import not_found
 from gateway.web.state import STATE, WebState
 from gateway.web.visitor_door import address_of, bearer, channel_of, for_pages
 from gateway.web.visitor_view import FileLinks
@@ -43,9 +43,8 @@ class UploadedFile(Struct, frozen=True, kw_only=True):
 async def _upload(request: web.Request, state: WebState, channel: Channel) -> web.StreamResponse:
     """``POST /chat/v1/{channel}/files``: the body is the file, ``X-File-Name`` its name, percent-encoded."""
     _, visitor = bearer(request, state, channel)
-    for who, most in ((f"{channel.id} {visitor.visitor}", VISITOR_FILES), (address_of(request, state), ADDRESS_FILES)):
-        if await state.services.bus.take(f"files:{who}", most / 60, most) > 0:
-            raise Refusal(429, "rate_limited", "Too many files at once. Try again in a minute.", headers={"Retry-After": "60"})
+    limits = ((f"{channel.id} {visitor.visitor}", VISITOR_FILES, 60), (address_of(request, state), ADDRESS_FILES, 60))
+    await media.refuse_too_many(state.services, limits)
     saved, name = await media.save_body(state.services, request)
     created = state.services.clock()
     file = StoredFile(
@@ -74,12 +73,12 @@ async def download(request: web.Request) -> web.StreamResponse:
     channel = channel_of(request, state)
     file_id, query = request.match_info["id"], request.query
     found = await state.services.store.view(lambda tx: _owned(tx, channel.id, file_id))
-    if found is None or set(query) != {"until", "sig"}:
+    if found is None or set(query) - {media.ORIGINAL} != {"until", "sig"}:
         raise not_found()
     file, identity = found
     if not FileLinks(channel).genuine(identity, file_id, query["until"], query["sig"], state.services.clock()):
         raise not_found()
-    response = await media.serve(state.services, file)
+    response = await media.serve(state.services, file, original=media.wants_original(request))
     # The chat stands on the shop's page, which is another site than the gateway.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["Cache-Control"] = "private, max-age=600"

@@ -96,6 +96,7 @@ def workers_of(services: Services, fetcher: GuardedFetcher) -> list[Worker]:
     """Everything that runs in the background of a node with these roles."""
     roles, duties = services.config.node.roles, services.duties
     found: list[Worker] = []
+    found.append(Worker("files", services.files.keep_tidy))
     if services.config.bus.url:
         found.append(Worker("lag", LagWorker(services).run))
     if services.spooling is not None:

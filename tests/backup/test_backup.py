@@ -27,6 +27,7 @@ from storage.postgres import backup as postgres_backup
 from storage.sqlite import backup as sqlite_backup
 from storage.sqlite import writer
 from storage.sqlite.connection import Sql
+from tests.support.pictures import PNG
 from tests.support.post import Letter, Office, eventually, office, running
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database
 from tests.support.rows import entry
@@ -50,7 +51,7 @@ async def fill(open_: Office) -> None:
     """People with histories, a file, a quarantined payload, replies that wait, texts that are hard to carry."""
     for number in range(5):
         await open_.take(Letter(id=f"l{number}", sender=f"s{number}", text=f"hello {number} \u0000 żółć \x01 \\N \t\n"))
-    saved = await open_.services.files.save(b"\x89PNG\r\n\x1a\n" + b"picture" * 1000)
+    saved = await open_.services.files.save(PNG + b"picture" * 1000)
     file = StoredFile(id="med_1", sha256=saved.sha256, mime=saved.mime, name="a.png", size=saved.size, created_at=datetime.now(UTC))
     await open_.services.store.transact(lambda tx: tx.files.put(file))
     await open_.reply("s1", "a reply that waits")

@@ -18,11 +18,11 @@ import pytest
 from connectors.content import Media, plain_text
 from storage.record import Message, MessageKind
 from tests.crash.shop import HEADER, Promised, Shop, agent, at_rest, call, check, deliver, everything, open_shop, shopper, update
+from tests.support.pictures import PNG
 from tests.support.post import eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 #: ``sportello`` of a time when it could not read Telegram's updates.
 UNREADING = """
 from connectors.telegram import inbound
@@ -133,7 +133,8 @@ async def test_a_full_disk_refuses_loses_nothing_and_recovers(cramped_shop: Shop
     async with shop.session.get(f"{shop.gateway.url}/readyz") as answer:
         assert answer.status == 200
     headers = {"Authorization": f"Bearer {shop.token}"}
-    async with shop.session.post(f"{shop.gateway.url}/api/v1/media", data=BytesIO(PNG * 5000), headers=headers) as answer:
+    large = BytesIO(b"%PDF-1.7" + bytes(1_000_000))
+    async with shop.session.post(f"{shop.gateway.url}/api/v1/media", data=large, headers=headers) as answer:
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (507, "disk_full")
     # Long enough for every background worker to have met the full disk.
     await asyncio.sleep(2.5)

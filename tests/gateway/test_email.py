@@ -20,8 +20,8 @@ from tests.support.cast import Cast, assemble
 from tests.support.dovecot import Dovecot, running_dovecot
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
 from tests.support.mail import ADDRESS, BASE, WEBHOOK_SECRET, Post, mail, mailbox, running_post, smtp_section, until
+from tests.support.pictures import PNG
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HEADERS = {SECRET_HEADER: WEBHOOK_SECRET, "Content-Type": "message/rfc822"}
 
 

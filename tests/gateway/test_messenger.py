@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.messenger import PAGE, PNG, Platform, a_file
+from tests.support.messenger import PAGE, Platform, a_file
+from tests.support.pictures import PNG
 from tests.support.post import eventually
 from tests.support.town import OTHER_PAGE, Town, first_conversation, town_of
 

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from storage.interaction import InteractionKind, LogFilter
-from tests.support.messenger import PNG, Platform
+from tests.support.messenger import Platform
+from tests.support.pictures import PNG
 from tests.support.post import eventually
 from tests.support.town import Town, first_conversation, town_of
 

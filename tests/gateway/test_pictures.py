@@ -10,7 +10,14 @@ import pytest
 
 from gateway.files import UNKNOWN_TYPE, FileStore
 from gateway.pictures import MAX_FRAMES, MAX_PIXELS, frames, pixels, without_metadata
-from tests.support.pictures import FRAME, LOOP, PLACE, gif, jpeg, png, segment, tiff, webp
+from tests.support.pictures import FRAME, LOOP, PLACE, gif, jpeg, moving, picture, png, segment, tiff, webp
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
+    files = FileStore(tmp_path)
+    yield files
+    await files.close()
 
 
 def test_a_jpeg_keeps_its_picture_its_colours_and_which_side_is_up() -> None:
@@ -97,19 +104,12 @@ def test_a_gif_keeps_its_frames_and_how_often_they_are_shown() -> None:
         (gif(LOOP, *[FRAME] * MAX_FRAMES), gif(LOOP, *[FRAME] * (MAX_FRAMES + 1))),
         (gif(FRAME), gif(*[FRAME] * 200_000)),
         (gif(FRAME, b"?"), gif(*[FRAME] * 200, b"?")),
-        (
-            png(1, 1, (b"acTL", struct.pack(">II", MAX_FRAMES, 0))),
-            png(1, 1, (b"acTL", struct.pack(">II", 10_000, 0))),
-        ),
-        (
-            webp((b"VP8X", b"\0" * 10), *[(b"ANMF", b"x")] * MAX_FRAMES),
-            webp((b"VP8X", b"\0" * 10), *[(b"ANMF", b"x")] * 10_000),
-        ),
+        (moving("PNG", MAX_FRAMES), png(1, 1, (b"acTL", struct.pack(">II", 10_000, 0)))),
+        (moving("WEBP", MAX_FRAMES), webp((b"VP8X", b"\0" * 10), *[(b"ANMF", b"x")] * 10_000)),
     ],
     ids=["gif", "endless gif", "damaged gif", "png", "webp"],
 )
-async def test_a_moving_picture_without_an_end_is_a_download(tmp_path: Path, few: bytes, many: bytes) -> None:
-    store = FileStore(tmp_path)
+async def test_a_moving_picture_without_an_end_is_a_download(store: FileStore, few: bytes, many: bytes) -> None:
     assert (await store.save(few)).mime.startswith("image/")
     saved = await store.save(many)
     assert saved.mime == UNKNOWN_TYPE
@@ -140,9 +140,8 @@ def test_rubbish_is_left_alone(mime: str) -> None:
         (webp((b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 16_383, 16_383))), "image/webp", 16_383**2),
     ],
 )
-async def test_a_picture_that_unpacks_to_too_much_is_a_download(tmp_path: Path, data: bytes, mime: str, size: int) -> None:
+async def test_a_picture_that_unpacks_to_too_much_is_a_download(store: FileStore, data: bytes, mime: str, size: int) -> None:
     assert pixels(data, mime) == size > MAX_PIXELS
-    store = FileStore(tmp_path)
     saved = await store.save(data)
     assert saved.mime == UNKNOWN_TYPE
     assert await store.read(saved.sha256) == data
@@ -167,13 +166,12 @@ def test_a_picture_of_endless_pieces_costs_little(data: bytes, mime: str) -> Non
     assert mime != "image/jpeg" or pixels(data, mime) > MAX_PIXELS
 
 
-async def test_what_fits_is_a_picture(tmp_path: Path) -> None:
-    assert (await FileStore(tmp_path).save(png(8000, 5000))).mime == "image/png"
-    assert (await FileStore(tmp_path).save(png(8000, 5001))).mime == UNKNOWN_TYPE
+async def test_what_fits_is_a_picture(store: FileStore) -> None:
+    assert (await store.save(picture(size=(8000, 5000)))).mime == "image/png"
+    assert (await store.save(picture(size=(8000, 5001)))).mime == UNKNOWN_TYPE
 
 
-async def test_only_uploads_are_changed_and_the_same_upload_is_the_same_file(tmp_path: Path) -> None:
-    store = FileStore(tmp_path)
+async def test_only_uploads_are_changed_and_the_same_upload_is_the_same_file(tmp_path: Path, store: FileStore) -> None:
     dirty = jpeg(segment(0xFE, PLACE))
 
     async def chunks() -> AsyncIterator[bytes]:

@@ -16,13 +16,14 @@ from config import ChannelConfig
 from connectors.abilities import Provisioner
 from connectors.telegram.simulator import create_simulator_app
 from storage.protocol import WHOLE
+from tests.support import pictures
 from tests.support.cast import Cast, Shopper, assemble
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
 from tests.support.telegram import SECRET, TOKEN, Phone, serving
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "telegram" / "payloads"
 HEADERS = {"X-Telegram-Bot-Api-Secret-Token": SECRET, "Content-Type": "application/json"}
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 64).decode()
+PNG = base64.b64encode(pictures.PNG).decode()
 
 
 @dataclass

@@ -24,7 +24,8 @@ from storage.protocol import WHOLE, Transaction
 from storage.record import Message
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import gateway_config, running_gateway
-from tests.support.twilio import ACCOUNT, NUMBER, PNG, TOKEN, Phone, serving, until
+from tests.support.pictures import PNG
+from tests.support.twilio import ACCOUNT, NUMBER, TOKEN, Phone, serving, until
 
 ADA = "+393351234567"
 WA = f"whatsapp:{ADA}"

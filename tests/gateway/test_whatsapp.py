@@ -14,10 +14,10 @@ from connectors.whatsapp.simulator.app import HOOK
 from gateway.reprocess import reprocess
 from storage.protocol import WHOLE
 from tests.support.graph import APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, WABA, until
+from tests.support.pictures import PNG
 from tests.support.whatsapp_town import OTHER, Json, Town, begun, from_shop, whatsapp_town
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "whatsapp" / "payloads"
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
 @pytest.fixture

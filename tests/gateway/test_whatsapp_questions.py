@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pictures import PNG
 from tests.support.whatsapp_town import Town, begun, from_shop, whatsapp_town
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "whatsapp" / "payloads"
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
 @pytest.fixture

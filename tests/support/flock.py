@@ -35,11 +35,11 @@ from tests.support.canary import forms
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import SHOP, RunningGateway, gateway_config, running_gateway
 from tests.support.mail import mail_settings
+from tests.support.pictures import PNG
 from tests.support.ports import free_port
 from tests.support.post import eventually
 from tests.support.telegram import serving
 
-PNG: Final = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 SERVER_KEY: Final = "canary-KEY-of/the+server-0123456789abcdef"
 ACCOUNT_SID: Final = "AC" + "5" * 32
 SUB_SID: Final = "AC" + "6" * 32

@@ -18,6 +18,7 @@ from connectors.contract import ClientContext, Request, no_links
 from connectors.instagram.client import InstagramClient
 from connectors.messenger.client import MessengerClient
 from connectors.messenger.simulator import SIMULATOR, Account, Simulator, create_simulator_app
+from tests.support.pictures import PNG
 from tests.support.settings import settings_of
 from tests.support.telegram import serving
 
@@ -29,7 +30,6 @@ VERIFY = "canary-VERIFY-token-55"
 APP = "880000000000005"
 PAGE = "104000000000001"
 ACCOUNT = "17841400000000009"
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
 def raw_settings(platform: Platform, graph: str = "http://127.0.0.1:9", **changes: Any) -> dict[str, Any]:
@@ -115,7 +115,8 @@ class MetaBench:
         async def read_file(stored: str) -> bytes:
             return self.files[stored]
 
-        async def link_file(stored: str) -> str:
+        async def link_file(stored: str, *, for_people: bool = False) -> str:
+            assert not for_people
             name = self.simulator.phone.add_file(self.files[stored], "image/png").id
             return f"{self.root}/cdn/{name}/x"
 

@@ -20,6 +20,7 @@ from connectors.sms.client import SmsClient
 from connectors.twilio.simulator import PLACE, Place, create_simulator_app
 from connectors.whatsapp_twilio import Settings as WhatsappSettings
 from connectors.whatsapp_twilio.client import WhatsappTwilioClient
+from tests.support.pictures import PNG
 from tests.support.settings import settings_of
 
 ACCOUNT = "AC" + "0123456789abcdef" * 2
@@ -27,8 +28,6 @@ TOKEN = "canary-twilio-auth-token-1"
 SERVICE = "MG" + "fedcba9876543210" * 2
 NUMBER = "+15005550006"
 URL = "https://shop.example.org/webhooks/shop"
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -150,6 +149,8 @@ class Bench:
     place: Place
     inbox: Inbox
     session: aiohttp.ClientSession
+    #: Addresses that clients asked for: the file, and whether people are sent it.
+    links: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
     def hook(self) -> str:
@@ -159,7 +160,8 @@ class Bench:
         async def read_file(stored: str) -> bytes:
             raise AssertionError(f"Twilio is given addresses, not the bytes of {stored}")
 
-        async def link_file(stored: str) -> str:
+        async def link_file(stored: str, *, for_people: bool = False) -> str:
+            self.links.append((stored, for_people))
             if stored == "med_gone":
                 raise OSError(stored)
             return f"{self.inbox.root}/files/{stored}"

@@ -7,7 +7,8 @@ from connectors.contract import Call, Outbound, Outcome
 from connectors.event import StatusReported
 from connectors.sms import CONNECTOR as SMS
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
-from tests.support.twilio import PNG, Bench, sms_settings
+from tests.support.pictures import PNG
+from tests.support.twilio import Bench, sms_settings
 
 ADA = "+393351234567"
 WA = f"whatsapp:{ADA}"

@@ -16,8 +16,7 @@ import msgspec
 
 from tests.support.cast import DEADLINE, Answer, Cast, Shopper
 from tests.support.gateway import IDENTITY_SECRET
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
+from tests.support.pictures import PNG
 
 
 def jwt(secret: str = IDENTITY_SECRET, alg: str = "HS256", **claims: object) -> str:

@@ -13,7 +13,8 @@ from connectors.contract import Call, Failure, Outbound, Outcome, Request, Sent
 from connectors.errors import FailureKind
 from connectors.event import AnyEvent, MessageEchoed, MessageReceived
 from connectors.meta.webhook import handshake
-from tests.support.messenger import APP_SECRET, PNG, TOKEN, MetaBench, a_file, meta_bench
+from tests.support.messenger import APP_SECRET, TOKEN, MetaBench, a_file, meta_bench
+from tests.support.pictures import PNG
 from tests.support.post import eventually
 from tests.support.telegram import serving
 

@@ -24,7 +24,8 @@ from connectors.errors import FailureKind
 from connectors.sms import CONNECTOR as SMS
 from connectors.twilio.http import make_sdk
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
-from tests.support.twilio import PNG, Bench, sms_settings, until
+from tests.support.pictures import PNG
+from tests.support.twilio import Bench, sms_settings, until
 from tests.support.twilio_sends import ADA, PHOTO, send, statuses
 
 

@@ -6,7 +6,8 @@ from aiohttp import web
 from connectors.content import Media
 from connectors.event import MessageReceived
 from connectors.sms import CONNECTOR as SMS
-from tests.support.twilio import PNG, TOKEN, Bench, serving, sms_settings, twilio_bench, until
+from tests.support.pictures import PNG
+from tests.support.twilio import TOKEN, Bench, serving, sms_settings, twilio_bench, until
 from tests.support.twilio_sends import ADA
 
 

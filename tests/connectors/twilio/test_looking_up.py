@@ -11,7 +11,8 @@ from connectors.contract import Call, Sent
 from connectors.event import MessageReceived
 from connectors.sms import CONNECTOR as SMS
 from connectors.twilio.resources import Message, is_like
-from tests.support.twilio import NUMBER, PNG, Bench, sms_settings, until
+from tests.support.pictures import PNG
+from tests.support.twilio import NUMBER, Bench, sms_settings, until
 from tests.support.twilio_sends import ADA, PHOTO, send
 
 

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from twilio.request_validator import RequestValidator
 
-from tests.support.twilio import ACCOUNT, NUMBER, PNG, TOKEN, Bench, twilio_bench, until
+from tests.support.pictures import PNG
+from tests.support.twilio import ACCOUNT, NUMBER, TOKEN, Bench, twilio_bench, until
 
 ADA = "+393351234567"
 WA = f"whatsapp:{ADA}"

@@ -11,7 +11,8 @@ from connectors.errors import FailureKind
 from connectors.event import MessageReceived
 from connectors.twilio.simulator import Template as Stored
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
-from tests.support.twilio import PNG, Bench, until
+from tests.support.pictures import PNG
+from tests.support.twilio import Bench, until
 from tests.support.twilio_sends import ADA, PHOTO, WA, send_whatsapp, statuses
 
 

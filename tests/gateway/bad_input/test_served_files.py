@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 import pytest
 
+from gateway.web import media
 from storage.file import StoredFile
+from storage.ids import random_id
 from tests.gateway.web.test_public_files import link
 from tests.support.cast import DEADLINE, Answer, Cast
-from tests.support.pictures import PLACE, jpeg, png, segment, webp
+from tests.support.pictures import FRAME, PLACE, gif, jpeg, opened, picture, png, segment, spelled, webp
 from tests.support.visitor import upload
 
 SCRIPT = b"<script>alert(1)</script>"
@@ -28,12 +30,18 @@ DANGEROUS = {
     "no extension": (SCRIPT, "", "photo"),
     "wrong extension": (SCRIPT, "image/jpeg", "photo.jpg"),
     "a bomb": (png(50_000, 50_000), "image/png", "bomb.png"),
+    "GIF that is a script": (b"GIF89a/*\0\0\0\0\0*/=1;alert(1)//;", "text/javascript", "x.gif"),
+    "HTML that begins as a PNG": (b"\x89PNG\r\n\x1a\n" + SCRIPT, "image/png", "x.png"),
+    "a corrupt JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF" + b"\0" * 50, "image/jpeg", "x.jpg"),
+    "a JPEG that ends early": (picture("JPEG", size=(200, 200))[:650], "image/jpeg", "x.jpg"),
+    "10,000 frames": (gif(*[FRAME] * 10_000), "image/gif", "x.gif"),
 }
 POLYGLOTS = {
-    "GIF that is a script": (b"GIF89a/*\0\0\0\0\0*/=1;alert(1)//;", "text/javascript", "image/gif"),
+    "GIF with a script": (gif(FRAME, b"\x21\xfe" + bytes([len(SCRIPT)]) + SCRIPT + b"\0", after=SCRIPT), "text/javascript", "image/gif"),
     "PNG with a script": (png(1, 1) + SCRIPT, "text/html", "image/png"),
-    "JPEG with a script": (jpeg(segment(0xFE, SCRIPT)), "text/html", "image/jpeg"),
-    "a corrupt JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF" + b"\0" * 50, "image/jpeg", "image/jpeg"),
+    "PNG whose colours are a script": (spelled(SCRIPT), "text/html", "image/png"),
+    "JPEG with a script": (picture("JPEG", comment=SCRIPT), "text/html", "image/jpeg"),
+    "WebP with a script": (picture("WEBP", xmp=SCRIPT), "text/html", "image/webp"),
 }
 
 
@@ -70,13 +78,47 @@ async def test_b60_b61_b62_what_is_no_harmless_picture_is_a_download(stage: Cast
 
 
 @pytest.mark.parametrize("name", POLYGLOTS)
-async def test_b61_a_polyglot_is_the_picture_that_it_begins_as(stage: Cast, name: str) -> None:
-    """With its type and nosniff it is neither a script nor a page, and what can be taken out of it is."""
+async def test_b61_a_polyglot_is_shown_as_the_picture_made_anew(stage: Cast, name: str) -> None:
+    """Also one whose very colours spell a script, in a file that a provider brought just as it was."""
     data, claimed, mime = POLYGLOTS[name]
-    for answer in await _served(stage, await _kept(stage, data, claimed, "x.html")):
-        _is_harmless(answer)
-        assert answer.headers["Content-Type"] == mime
-        assert SCRIPT not in answer.raw
+    uploaded = await _kept(stage, data, claimed, "x.html")
+    services = stage.gateway.services
+    saved = await services.files.save(data)
+    brought = StoredFile(
+        id=random_id("med", services.clock()),
+        sha256=saved.sha256,
+        mime=saved.mime,
+        name="x.html",
+        size=saved.size,
+        created_at=services.clock(),
+        uploader=stage.ada.id,
+    )
+    await services.store.transact(lambda tx: tx.files.put(brought))
+    for file in (uploaded, brought.id):
+        shown, provided = await _served(stage, file)
+        original = await stage.ada.get(f"/media/{file}?original=1")
+        for answer in (shown, provided, original):
+            _is_harmless(answer)
+        assert (shown.headers["Content-Type"], shown.headers["Content-Disposition"][:6]) == (mime, "inline")
+        assert SCRIPT not in shown.raw
+        assert opened(shown.raw).size == opened(data).size
+        # Who asks for it as it came gets that, and no browser shows it.
+        assert original.headers["Content-Type"] == "application/octet-stream"
+        assert original.headers["Content-Disposition"] == provided.headers["Content-Disposition"] == "attachment; filename*=UTF-8''x.html"
+        assert original.raw == provided.raw
+    assert original.raw == data
+
+
+async def test_b61_what_was_kept_before_is_judged_when_it_is_asked_for(stage: Cast) -> None:
+    services = stage.gateway.services
+    saved = await services.files.save(b"\x89PNG\r\n\x1a\n" + SCRIPT)
+    now = services.clock()
+    file = StoredFile(id="med_old", sha256=saved.sha256, mime="image/png", name="a.png", size=1, created_at=now, uploader=stage.ada.id)
+    await services.store.transact(lambda tx: tx.files.put(file))
+    answer = await stage.ada.get(f"/media/{file.id}")
+    _is_harmless(answer)
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
 @pytest.mark.parametrize("who", ["agent", "visitor"])
@@ -150,7 +192,26 @@ async def test_b65_too_much_and_nothing_are_refused(stage: Cast) -> None:
     assert limit == 25 * 1024 * 1024
     answer = await stage.ada.call("POST", "/media", b"x" * (limit + 1), headers={"Content-Type": "image/png"})
     assert (answer.status, answer.code) == (413, "too_large")
-    assert (await stage.ada.call("POST", "/media", b"", headers={"Content-Type": "image/png"})).code == "empty"
+    empty = await stage.ada.call("POST", "/media", b"", headers={"Content-Type": "image/png"})
+    assert (empty.status, empty.code) == (400, "empty")
+
+
+async def test_b65_too_many_are_refused(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "AGENT_FILES", 3)
+
+    async def uploaded(data: bytes) -> Answer:
+        return await cast.ada.call("POST", "/media", data, headers={"Content-Type": "image/png"})
+
+    answers = [await uploaded(b"%PDF-1.7") for _ in range(5)]
+    assert [answer.status for answer in answers][:4] == [201, 201, 201, 429]
+    assert (answers[-1].code, 1 <= int(answers[-1].headers["Retry-After"]) <= 60) == ("rate_limited", True)
+    # Others may go on.
+    assert (await cast.ben.call("POST", "/media", b"%PDF-1.7", headers={"Content-Type": "image/png"})).status == 201
+
+
+def test_b65_the_quota_of_an_agent() -> None:
+    assert 0 < media.AGENT_FILES <= 1000
+    assert media.AGENT_FILES <= media.AGENT_FILES_PER_HOUR <= 1000
 
 
 @pytest.mark.parametrize(

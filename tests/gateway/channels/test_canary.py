@@ -10,11 +10,12 @@ from connectors.contract import Call, Failure, Reply, Request
 from connectors.errors import FailureKind
 from gateway.work.probe import ProbeWorker, probe
 from storage.interaction import InteractionKind
+from tests.support import pictures
 from tests.support.bird import CANARIES, SERVER_KEY, Aviary, aviary
 from tests.support.canary import Hit, forms, search_bytes, search_folders, search_store, search_text
 from tests.support.telegram import SECRET, TOKEN
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 64).decode()
+PNG = base64.b64encode(pictures.PNG).decode()
 
 
 async def all_kinds(town: Aviary) -> None:

@@ -32,8 +32,9 @@ from storage.interaction import InteractionKind, LogFilter
 from storage.protocol import Transaction
 from storage.record import Attempt
 from tests.support.canary import Hit, search_bytes, search_folders, search_store, search_text
-from tests.support.flock import ADDRESS, KINDS, PNG, Flock, canary, flock
+from tests.support.flock import ADDRESS, KINDS, Flock, canary, flock
 from tests.support.mail import mail
+from tests.support.pictures import PNG
 from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, driver_url, own_server
 from tests.support.redis import running_server

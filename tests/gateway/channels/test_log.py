@@ -6,11 +6,12 @@ from pathlib import Path
 
 from connectors.abilities import Component, Finding
 from storage.interaction import InteractionKind
+from tests.support import pictures
 from tests.support.bird import Aviary, aviary, bird_config
 from tests.support.gateway import running_gateway
 from tests.support.telegram import SECRET
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 64).decode()
+PNG = base64.b64encode(pictures.PNG).decode()
 
 
 async def test_a_webhook_and_its_answer_are_one_story(town: Aviary) -> None:

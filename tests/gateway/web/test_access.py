@@ -7,6 +7,7 @@ import pytest
 from gateway.web.operations import ROUTES
 from gateway.web.route import Route
 from tests.support.cast import Answer, Cast, Shopper
+from tests.support.pictures import PNG
 
 UNKNOWN = {"conversation": "cnv_00000000000000000000000000", "customer": "cus_00000000000000000000000000"}
 _BODIES: dict[str, object] = {
@@ -71,7 +72,7 @@ async def test_foreign_ids_in_an_own_body(cast: Cast) -> None:
     foreign = await cast.conversation("For Ben", Shopper(cast.gateway))
     await cast.sue.post(f"/conversations/{foreign['id']}/transfer", {"queue_id": cast.returns.id})
     line = (await cast.ben.get(f"/conversations/{foreign['id']}/messages")).json["items"][0]["id"]
-    upload = await cast.ben.call("POST", "/media", b"\x89PNG\r\n\x1a\n", headers={"Content-Type": "image/png"})
+    upload = await cast.ben.call("POST", "/media", PNG, headers={"Content-Type": "image/png"})
     media = {"type": "media", "kind": "image", "ref": upload.json["id"]}
     tries = [
         (f"{path}/messages", {"text": "x", "reply_to": line}, 422),
@@ -117,14 +118,13 @@ async def test_secrets_and_line_breaks_do_not_reach_the_log(cast: Cast, capfd: p
 
 
 async def test_files_are_shown_to_who_may_see_their_conversation(cast: Cast) -> None:
-    png = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
     headers = {"Content-Type": "text/html", "X-File-Name": "..%2F..%2Fca%00t%E2%80%AEgnp.png"}
-    upload = (await cast.ada.call("POST", "/media", png, headers=headers)).json
-    assert (upload["mime"], upload["size"], upload["name"]) == ("image/png", 28, "catgnp.png")
+    upload = (await cast.ada.call("POST", "/media", PNG, headers=headers)).json
+    assert (upload["mime"], upload["size"], upload["name"]) == ("image/png", len(PNG), "catgnp.png")
     path = f"/media/{upload['id']}"
     assert (await cast.sue.get(path)).status == 404
     shown = await cast.ada.get(path)
-    assert (shown.status, shown.raw, shown.headers["Content-Type"]) == (200, png, "image/png")
+    assert (shown.status, shown.raw, shown.headers["Content-Type"]) == (200, PNG, "image/png")
     assert shown.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in shown.headers["Content-Security-Policy"]
     page = (await cast.ada.call("POST", "/media", b"<script>alert(1)</script>", headers={"Content-Type": "image/png"})).json

@@ -12,7 +12,8 @@ from gateway.web.chat import chat_channels
 from gateway.web.visitor_view import FileLinks
 from tests.support.cast import Answer, Cast, assemble
 from tests.support.gateway import SHOP, gateway_config, running_gateway
-from tests.support.visitor import PNG, call, events, lines, upload
+from tests.support.pictures import PNG
+from tests.support.visitor import call, events, lines, upload
 
 HTML = b"<!doctype html><script>alert(1)</script>"
 

@@ -15,7 +15,8 @@ from gateway.web.public_files import file_linker
 from tests.gateway.web.test_public_files import link, uploaded
 from tests.support.cast import Answer, Cast, assemble
 from tests.support.gateway import gateway_config, running_gateway, with_server
-from tests.support.visitor import PNG, events
+from tests.support.pictures import PNG
+from tests.support.visitor import events
 
 FILES = "http://files.example.org"
 HTML = b"<!doctype html><script>alert(1)</script>"

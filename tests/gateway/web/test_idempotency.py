@@ -10,6 +10,7 @@ from routing.command import Actor, Reply
 from storage.access import Scope
 from storage.record import Message, Role
 from tests.support.cast import Cast
+from tests.support.pictures import PNG, picture
 
 
 async def _open(cast: Cast) -> str:
@@ -78,12 +79,11 @@ async def test_a_crash_between_work_and_memory_doubles_nothing(cast: Cast) -> No
 
 
 async def test_a_repeated_upload_is_the_same_file(cast: Cast) -> None:
-    png = b"\x89PNG\r\n\x1a\n"
     kind = {"Content-Type": "image/png"}
-    first = await cast.ada.call("POST", "/media", png, key="k1", headers=kind)
-    again = await cast.ada.call("POST", "/media", png, key="k1", headers=kind)
+    first = await cast.ada.call("POST", "/media", PNG, key="k1", headers=kind)
+    again = await cast.ada.call("POST", "/media", PNG, key="k1", headers=kind)
     assert (first.status, again.json) == (201, first.json)
-    other = await cast.ada.call("POST", "/media", png + b"other", key="k1", headers=kind)
+    other = await cast.ada.call("POST", "/media", picture(colour=(0, 0, 1)), key="k1", headers=kind)
     assert (other.status, other.code) == (422, "idempotency_mismatch")
 
 

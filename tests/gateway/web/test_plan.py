@@ -19,6 +19,7 @@ from routing.rules import Rules
 from storage.interaction import InteractionKind, LogFilter
 from storage.record import Conversation
 from tests.support.cast import Answer, Cast
+from tests.support.pictures import PNG
 
 OPTIONS = [{"id": str(number), "label": f"Option {number}", "description": "more"} for number in range(25)]
 WINDOWS = (
@@ -169,7 +170,7 @@ async def test_a_window_is_shown_and_kept(cast: Cast) -> None:
 
 
 async def upload(cast: Cast) -> str:
-    answer = await cast.ada.call("POST", "/media", b"\x89PNG\r\n\x1a\n" + b"\0" * 20, headers={"Content-Type": "image/png"})
+    answer = await cast.ada.call("POST", "/media", PNG, headers={"Content-Type": "image/png"})
     return str(answer.json["id"])
 
 

@@ -1,19 +1,21 @@
 """Files that providers fetch: by a signed address that nobody can guess, change or use for ever."""
 
+import functools
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from config import Secret
 from gateway.services import Services
-from gateway.web.file_tokens import make_token, open_token
-from gateway.web.public_files import LIFE
+from gateway.web import public_files
+from gateway.web.file_tokens import FOR_PROVIDERS, make_token, open_token
+from gateway.web.public_files import LIFE, file_linker
 from gateway.web.throttle import Rates
 from storage.file import StoredFile
 from tests.support.cast import Cast
 from tests.support.gateway import RunningGateway
+from tests.support.pictures import PNG
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
 SECRET = Secret("canary-key-of-the-tests-0123456789abcdef")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -31,7 +33,7 @@ async def test_a_provider_gets_the_file_as_what_it_is(cast: Cast) -> None:
     path = link(cast.gateway.services, await uploaded(cast, PNG, "caf%C3%A9.png"))
     status, headers, body = await cast.gateway.request("GET", path)
     assert (status, body, headers["Content-Type"]) == (200, PNG, "image/png")
-    assert headers["Content-Disposition"] == "inline; filename*=UTF-8''caf%C3%A9.png"
+    assert headers["Content-Disposition"] == "attachment; filename*=UTF-8''caf%C3%A9.png"
     assert headers["X-Content-Type-Options"] == "nosniff"
     status, headers, body = await cast.gateway.request("HEAD", path)
     assert (status, body, headers["Content-Length"]) == (200, b"", str(len(PNG)))
@@ -51,6 +53,31 @@ async def test_the_link_that_connectors_are_given_works(cast: Cast) -> None:
     assert (await cast.gateway.request("GET", address.removeprefix(cast.gateway.url)))[0] == 200
     with pytest.raises(OSError, match="med_none"):
         await client._context.link_file("med_none")  # type: ignore[attr-defined]
+
+
+async def test_a_providers_link_lasts_ten_minutes_and_a_readers_a_day(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = cast.gateway.services
+    file_id = await uploaded(cast, PNG + b"<script>", "a.png")
+    now = services.clock()
+    for for_people, life in ((False, timedelta(minutes=10)), (True, timedelta(hours=24))):
+        link_file = file_linker(services.config, services.store, services.screen, lambda: now)
+        path = (await link_file(file_id, for_people=for_people)).removeprefix(cast.gateway.url)
+        for late, status in ((life - timedelta(seconds=2), 200), (life, 404)):
+            with monkeypatch.context() as patch:
+                patch.setattr(public_files, "open_token", functools.partial(_open_at, now + late))
+                assert (await cast.gateway.request("GET", path))[0] == status
+        _, headers, body = await cast.gateway.request("GET", path)
+        # In a person's browser it is shown, and so made anew.
+        assert (headers["Content-Type"], headers["Content-Disposition"].partition(";")[0], body) == (
+            "image/png",
+            "inline" if for_people else "attachment",
+            PNG,
+        )
+
+
+def _open_at(moment: datetime, secret: Secret, token: str, now: datetime, purpose: str = FOR_PROVIDERS) -> str:
+    del now
+    return open_token(secret, token, moment, purpose)
 
 
 async def test_every_wrong_link_is_the_same_404(cast: Cast) -> None:

@@ -18,7 +18,7 @@ from storage.ids import random_id
 from tests.support.afar import HOOK, PIXEL, SVG, Tracker, config_with_mail, html_mail, running_tracker
 from tests.support.cast import Cast, Colleague, assemble
 from tests.support.gateway import running_gateway
-from tests.support.pictures import FRAME, gif, jpeg, png
+from tests.support.pictures import FRAME, PNG, gif, jpeg, png
 
 
 @dataclass
@@ -77,7 +77,7 @@ async def test_nothing_is_fetched_before_it_is_asked_for_and_then_once(town: Tow
 @pytest.mark.parametrize(
     ("body", "mime", "status"),
     [
-        (png(2, 2), "text/html", 200),
+        (PNG, "text/html", 200),
         (gif(FRAME), "image/gif", 200),
         (jpeg(), "image/jpeg", 200),
         (SVG, "image/svg+xml", 502),
@@ -88,12 +88,20 @@ async def test_nothing_is_fetched_before_it_is_asked_for_and_then_once(town: Tow
         (b"", "image/png", 502),
         (png(40_000, 40_000), "image/png", 502),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 60, "image/png", 502),
+        (png(2, 2), "image/png", 502),
         (PIXEL + b"\0" * MAX_BYTES, "image/png", 502),
     ],
 )
 async def test_only_pictures_come_through(town: Town, body: bytes, mime: str, status: int) -> None:
     town.tracker.files["/x"] = (body, mime)
     assert await town.picture("/x") == status
+
+
+async def test_what_is_shown_is_made_anew(town: Town) -> None:
+    town.tracker.files["/x"] = (dirty := PNG + b"<script>alert(1)</script>", "image/png")
+    message = await town.mail(f"<p>Hi</p><img src={town.tracker.root}/x>")
+    assert (await town.fetched((await town.links(message))[0]))[::2] == (200, PNG)
+    assert dirty != PNG
 
 
 async def test_each_redirect_is_looked_at(town: Town) -> None:

@@ -19,9 +19,8 @@ from gateway.work.route import RouteWorker
 from gateway.work.tick import KEEP_KEYS, KEEP_PARKED, TickWorker
 from routing.command import Snooze
 from storage.record import State
+from tests.support.pictures import PNG
 from tests.support.post import Letter, Office, eventually, office, request, running
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
 
 class Clock:
