@@ -18,8 +18,8 @@ from gateway.web.dispatch import BODY_SECONDS
 from gateway.web.errors import Refusal, not_found
 from gateway.web.file_tokens import page_link
 from gateway.web.idempotency import mismatch
-from gateway.web.route import Call, Nothing
-from gateway.web.shapes import FileView, Input
+from gateway.web.route import Call, Input, Nothing
+from gateway.web.shapes import FileView
 from storage.file import StoredFile, Verdict
 from storage.ids import derive_id
 from storage.protocol import Transaction
