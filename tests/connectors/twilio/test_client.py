@@ -88,6 +88,15 @@ async def test_a_file_as_a_link_behind_the_words(bench: Bench) -> None:
     await until(lambda: len(bench.inbox.requests) == 2)
     (line,) = await bench.phone.lines(ADA)
     assert line["text"] == f"like this {bench.inbox.root}/files/med_photo"
+    # Somebody reads it some day.
+    assert bench.links == [("med_photo", True)]
+
+
+async def test_b66_each_attempt_has_an_address_of_its_own(bench: Bench) -> None:
+    await bench.phone.person(ADA)
+    for attempt in (1, 2):
+        await send(bench, PHOTO, mms=True)
+        assert bench.links == [("med_photo", False)] * attempt
 
 
 async def test_a_file_without_an_address_sends_nothing(bench: Bench) -> None:
