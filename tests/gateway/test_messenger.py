@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.messenger import PAGE, Platform, a_file
-from tests.support.pictures import PNG
+from tests.support.pictures import PNG, picture
 from tests.support.post import eventually
 from tests.support.town import OTHER_PAGE, Town, first_conversation, town_of
 
@@ -62,12 +62,13 @@ async def test_files_both_ways(town: Town) -> None:
     assert (media["kind"], text["text"]) == ("image", "like this one")
     copy = await town.cast.ada.get(f"/media/{media['stored']}")
     assert (copy.status, copy.raw) == (200, PNG)
-    upload = (await town.cast.ada.call("POST", "/media", PNG + b"ours", headers={"Content-Type": "image/png"})).json
-    picture = {"type": "media", "kind": "image", "ref": upload["id"]}
-    await town.answer(conversation, parts=[picture, {"type": "text", "text": "We have this"}])
+    ours = picture(size=(5, 4))
+    upload = (await town.cast.ada.call("POST", "/media", ours, headers={"Content-Type": "image/png"})).json
+    shown = {"type": "media", "kind": "image", "ref": upload["id"]}
+    await town.answer(conversation, parts=[shown, {"type": "text", "text": "We have this"}])
     await town.until_status(conversation, "delivered" if town.platform == "messenger" else "sent")
     first, second = await town.phone.lines(person, from_shop=True)
-    assert (first["files"][0]["size"], second["text"]) == (len(PNG) + 4, "We have this")
+    assert (first["files"][0]["size"], second["text"]) == (len(ours), "We have this")
 
 
 async def test_a_quick_reply_comes_back_as_a_choice(town: Town) -> None:

@@ -31,10 +31,10 @@ from gateway.work.probe import ProbeWorker
 from storage.interaction import InteractionKind, LogFilter
 from storage.protocol import Transaction
 from storage.record import Attempt
+from tests.support import pictures
 from tests.support.canary import Hit, search_bytes, search_folders, search_store, search_text
 from tests.support.flock import ADDRESS, KINDS, Flock, canary, flock
 from tests.support.mail import mail
-from tests.support.pictures import PNG
 from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, driver_url, own_server
 from tests.support.redis import running_server
@@ -124,7 +124,7 @@ async def both_ways(town: Flock, kind: str) -> None:
     await town.reply(conversation, ("sent", "delivered", "read"), text="Sì.")
     await picture(town, kind, person, conversation, comes=True)
     headers = {"Content-Type": "image/png", "X-File-Name": "ours.png"}
-    stored = (await town.cast.sue.call("POST", "/media", PNG + b"ours", headers=headers)).json["id"]
+    stored = (await town.cast.sue.call("POST", "/media", pictures.picture(size=(5, 4)), headers=headers)).json["id"]
     await town.reply(conversation, ENDED, parts=[{"type": "media", "kind": "image", "ref": stored}])
     await ask_everything(town, kind, conversation)
     refused, later = CODES[kind]

@@ -12,7 +12,7 @@ from gateway.web.chat import chat_channels
 from gateway.web.visitor_view import FileLinks
 from tests.support.cast import Answer, Cast, assemble
 from tests.support.gateway import SHOP, gateway_config, running_gateway
-from tests.support.pictures import PNG
+from tests.support.pictures import PNG, picture
 from tests.support.visitor import call, events, lines, upload
 
 HTML = b"<!doctype html><script>alert(1)</script>"
@@ -89,7 +89,7 @@ async def test_every_other_link_is_the_same_404(cast: Cast) -> None:
     file_id = path.rpartition("/")[2]
     owner = (await cast.sue.get(f"/conversations/{conversation}")).json["conversation"]["identity"]["value"]
     assert owner == cast.cleo.visitor_id
-    note = (await cast.ada.call("POST", "/media", PNG + b"note", headers={"X-File-Name": "note"})).json["id"]
+    note = (await cast.ada.call("POST", "/media", picture(size=(5, 4)), headers={"X-File-Name": "note"})).json["id"]
     parts = [{"type": "media", "kind": "image", "ref": note}]
     assert (await cast.ada.post(f"/conversations/{conversation}/messages", {"parts": parts, "note": True})).status == 201
     loose = (await upload(cast.cleo)).json["id"]

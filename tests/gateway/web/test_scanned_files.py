@@ -15,7 +15,7 @@ from tests.gateway.web.test_public_files import link, uploaded
 from tests.support.cast import Answer, Cast, assemble
 from tests.support.clamd import EICAR, SIGNATURE, FakeClamd, fake_clamd
 from tests.support.gateway import gateway_config, running_gateway
-from tests.support.pictures import PNG
+from tests.support.pictures import PNG, spelled
 from tests.support.post import eventually
 from tests.support.visitor import call, events, lines, upload
 
@@ -97,7 +97,7 @@ async def test_a_clean_upload_is_looked_at_and_had_at_once(stage: Cast, scanner:
 
 async def test_an_infected_upload_is_refused_and_nobody_gets_it(stage: Cast) -> None:
     async with stage.sue.feed() as feed, stage.ada.feed() as agents:
-        answer = await upload(stage.cleo, PNG + EICAR)
+        answer = await upload(stage.cleo, spelled(EICAR))
         assert (answer.status, answer.code) == (422, "file_withheld")
         assert SIGNATURE in answer.json["detail"]
         told = await feed.of("file.withheld")
@@ -141,7 +141,7 @@ async def test_while_the_scanner_is_away_the_words_get_through_and_the_file_foll
 
 async def test_what_turns_out_to_be_infected_leaves_its_message_in_the_history(stage: Cast, scanner: FakeClamd) -> None:
     await scanner.stop()
-    await _sent(stage, PNG + EICAR)
+    await _sent(stage, spelled(EICAR))
     await scanner.start()
     part = await eventually(lambda: _media(stage), lambda part: "withheld" in part)
     assert (part["withheld"], part["problem"]) == (SIGNATURE, f"a file was withheld: {SIGNATURE}")
@@ -179,7 +179,7 @@ async def test_an_agent_sends_no_file_before_it_was_looked_at(stage: Cast, scann
     assert (refused.status, refused.code) == (422, "file_withheld")
 
 
-@pytest.mark.parametrize(("data", "status"), [(PNG, 200), (PNG + EICAR, 410)])
+@pytest.mark.parametrize(("data", "status"), [(PNG, 200), (spelled(EICAR), 410)])
 async def test_a_file_older_than_the_scanner_is_looked_at_when_it_is_wanted(
     stage: Cast, scanner: FakeClamd, data: bytes, status: int
 ) -> None:
@@ -200,7 +200,7 @@ async def test_a_file_older_than_the_scanner_is_looked_at_when_it_is_wanted(
 
 async def test_without_a_scanner_nothing_is_different_but_what_was_withheld_stays_so(tmp_path: Path) -> None:
     async with _cast(tmp_path, "") as cast:
-        assert (await cast.ada.get(f"/media/{await uploaded(cast, PNG + EICAR, 'a')}")).status == 200
+        assert (await cast.ada.get(f"/media/{await uploaded(cast, spelled(EICAR), 'a')}")).status == 200
         assert (await cast.ada.get(f"/media/{await _held(cast, PNG, Verdict.WAITING)}")).status == 200
         assert (await cast.ada.get(f"/media/{await _held(cast, EICAR, Verdict.WITHHELD, SIGNATURE)}")).status == 410
 
