@@ -10,11 +10,11 @@ What was written beside the picture stays behind: the new one is made of pixels 
 
 import contextlib
 import io
-import os
 import struct
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from PIL import GifImagePlugin, Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
@@ -144,8 +144,10 @@ def _bound(memory_bytes: int) -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     # Frames that share their colours keep them.
     GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
+    # Where memory runs out the kernel takes this process, not the gateway.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     if sys.platform != "win32":
-        os.nice(5)
         for limit, most in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
             # A system that knows no such bound still has the clock's.
             with contextlib.suppress(ValueError, OSError):
@@ -155,7 +157,8 @@ def _bound(memory_bytes: int) -> None:
 def _bound_time(cpu_seconds: int) -> None:
     if sys.platform != "win32":
         _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + cpu_seconds, most))
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + cpu_seconds, most))
 
 
 if __name__ == "__main__":

@@ -221,6 +221,7 @@ async def test_it_knows_no_secret_and_holds_no_file(studio: Studio, monkeypatch:
         pid = await started(studio)
         environment, files, bounds = seen_from_outside(pid)
     assert b"canary" not in environment
+    assert (await asyncio.to_thread(Path(f"/proc/{pid}/oom_score_adj").read_text)).strip() == "1000"
     assert not [name for name in files if "secret" in name]
     for name in ("Max file size", "Max core file size"):
         (line,) = (one for one in bounds.splitlines() if one.startswith(name))
