@@ -9,7 +9,6 @@ import pytest
 from config.address import scanner_address
 from gateway.clamd import AT_ONCE, Clamd, NotScanned, ScannerAway
 from tests.support.clamd import EICAR, SIGNATURE, VERSION, FakeClamd, fake_clamd
-from tests.support.post import eventually
 
 
 @pytest.fixture(params=["tcp", "unix"])
@@ -94,15 +93,7 @@ async def test_it_tells_its_version(daemon: FakeClamd) -> None:
 
 
 async def test_it_is_not_asked_about_everything_at_once(daemon: FakeClamd, tmp_path: Path) -> None:
-    daemon.silent = True
-    scanner, path = client(daemon), file_of(tmp_path, b"hello")
-    tasks = [asyncio.create_task(scanner.scan(path)) for _ in range(3 * AT_ONCE)]
-
-    async def asked() -> int:
-        return len(daemon.commands)
-
-    await eventually(asked, lambda count: count == AT_ONCE)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    assert len(daemon.commands) == AT_ONCE
+    daemon.together = asyncio.Barrier(AT_ONCE)
+    scanner, path = client(daemon, seconds=60), file_of(tmp_path, b"hello")
+    assert await asyncio.gather(*(scanner.scan(path) for _ in range(3 * AT_ONCE))) == [""] * 3 * AT_ONCE
+    assert daemon.most == AT_ONCE

@@ -25,11 +25,16 @@ class FakeClamd:
     #: Said instead of an answer.
     says: bytes = b""
     version: str = VERSION
+    #: Nobody gets an answer before so many have asked.
+    together: asyncio.Barrier | None = None
+    #: How many asked at once, at most.
+    most: int = 0
     #: All commands, and all that was streamed to an end.
     commands: list[str] = field(default_factory=list)
     streams: list[bytes] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _port: int = 0
+    _asking: int = 0
 
     @property
     def url(self) -> str:
@@ -55,13 +60,25 @@ class FakeClamd:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             command = (await reader.readuntil(b"\0")).rstrip(b"\0").decode()
             self.commands.append(command)
-            answer = await self._answer(command, reader)
+            answer = await self._in_turn(command, reader)
             if self.silent:
                 await reader.read()
             elif answer:
                 writer.write(self.says or answer + b"\0")
                 await writer.drain()
         writer.close()
+
+    async def _in_turn(self, command: str, reader: asyncio.StreamReader) -> bytes:
+        self._asking += 1
+        self.most = max(self.most, self._asking)
+        try:
+            answer = await self._answer(command, reader)
+            if self.together is not None:
+                await self.together.wait()
+        finally:
+            # Before it is said: whoever hears it may ask again at once.
+            self._asking -= 1
+        return answer
 
     async def _answer(self, command: str, reader: asyncio.StreamReader) -> bytes:
         match command:
