@@ -17,17 +17,14 @@ from connectors.email import Settings as MailSettings
 from connectors.webchat import Settings as ChatSettings
 from gateway.services import Channel, Services
 from gateway.work.actor import GATEWAY, command_id
+from gateway.work.follower import Follower
 from routing.command import MailUnseen
 from storage.errors import StorageError
-from storage.protocol import WHOLE
 from storage.record import MessageKind, Recorded
 
 #: The name of the duty, and of the setting that says how far it has come.
 CONSUMER: Final = "continue"
 EVERY_SECONDS: Final = 2.0
-#: What was read is noted so often: after a restart it is read again from there.
-NOTE_SECONDS: Final = 30.0
-_BATCH: Final = 500
 _VISITOR: Final = "visitor:"
 
 
@@ -67,42 +64,26 @@ class ContinueWorker:
         self._chats = continuing(services.channels.values())
         self._decoder = msgspec.json.Decoder(_Added)
         self._pending: dict[str, _Pending] = {}
-        self._read = -1
-        self._noted = -1
-        self._noted_at = 0.0
+        self._follower = Follower(services.store, CONSUMER)
         self._log = structlog.get_logger("continue")
 
     async def run(self) -> None:
         """Look until cancelled. Raises StorageError; then the supervisor starts it again."""
         self._pending.clear()
-        self._read = -1
+        self._follower.rewind()
         while True:
             await self.look()
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:
         """Once. Raises StorageError."""
-        if self._read < 0:
-            self._read = self._noted = await self._begin()
-        while batch := await self._services.store.read(WHOLE, self._read, _BATCH):
-            for recorded in batch:
-                self._consider(recorded)
-            self._read = batch[-1].pos
+        async for recorded in self._follower.fresh():
+            self._consider(recorded)
         now = self._services.clock()
         for conversation_id, pending in list(self._pending.items()):
             if pending.due <= now:
                 await self._ask(conversation_id, pending, now)
-        await self._note()
-
-    async def _begin(self) -> int:
-        """Where the reading goes on; in the beginning at what is answered from now on."""
-        store = self._services.store
-        said = await store.view(lambda tx: tx.settings.get(CONSUMER))
-        if said:
-            return int(said)
-        head = await store.view(lambda tx: tx.stream.head())
-        await store.transact(lambda tx: tx.settings.put(CONSUMER, str(head)))
-        return head
+        await self._follower.note(one.pos for one in self._pending.values())
 
     def _consider(self, recorded: Recorded) -> None:
         entry = recorded.entry
@@ -140,10 +121,3 @@ class ContinueWorker:
             title=chat.title or self._services.channels[channel].title,
             origins=chat.origins,
         )
-
-    async def _note(self) -> None:
-        done = min((one.pos - 1 for one in self._pending.values()), default=self._read)
-        now = asyncio.get_running_loop().time()
-        if done != self._noted and (self._noted_at == 0 or now - self._noted_at >= NOTE_SECONDS):
-            await self._services.store.transact(lambda tx: tx.settings.put(CONSUMER, str(done)))
-            self._noted, self._noted_at = done, now

@@ -17,17 +17,15 @@ from connectors.abilities import Profile, ProfileSource
 from connectors.event import MessageReceived, ProfileReported, Sender, decode_event, encode_event, event_type
 from connectors.identity import Identity, partition_of
 from gateway.services import Channel, Services
+from gateway.work.follower import Follower
 from storage.errors import StorageError
 from storage.interaction import InteractionKind
-from storage.protocol import WHOLE
 from storage.record import Entry, Recorded
 
 #: The name of the duty, and of the setting that says how far the reading has come.
 CONSUMER: Final = "profile"
 EVERY_SECONDS: Final = 1.0
 ASK_SECONDS: Final = 15.0
-#: What was read is noted so often: after a restart it is read again from there.
-NOTE_SECONDS: Final = 30.0
 #: Pauses between tries of what may be told later.
 BACK_OFF: Final = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10))
 #: So long a message may wait to be routed before its writer is forgotten here.
@@ -37,7 +35,6 @@ REFUSED_FOR: Final = timedelta(days=1)
 _MOST_REFUSED: Final = 10_000
 #: People asked about in one look: one after the other, far below any provider's limit.
 _AT_ONCE: Final = 20
-_BATCH: Final = 500
 _MESSAGE: Final = str(MessageReceived.__struct_config__.tag)
 
 
@@ -71,41 +68,25 @@ class ProfileWorker:
         self._channels = naming(services.channels.values())
         self._pending: dict[tuple[str, Identity], _Person] = {}
         self._refused: dict[tuple[str, Identity], datetime] = {}
-        self._read = -1
-        self._noted = -1
-        self._noted_at = 0.0
+        self._follower = Follower(services.store, CONSUMER)
         self._log = structlog.get_logger("profile")
 
     async def run(self) -> None:
         """Look until cancelled. Raises StorageError; then the supervisor starts it again."""
         self._pending.clear()
-        self._read = -1
+        self._follower.rewind()
         while True:
             await self.look()
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:
         """Once. Raises StorageError."""
-        if self._read < 0:
-            self._read = self._noted = await self._begin()
-        while batch := await self._services.store.read(WHOLE, self._read, _BATCH):
-            for recorded in batch:
-                self._consider(recorded)
-            self._read = batch[-1].pos
+        async for recorded in self._follower.fresh():
+            self._consider(recorded)
         now = self._services.clock()
         for person in [one for one in self._pending.values() if one.due <= now][:_AT_ONCE]:
             await self._handle(person)
-        await self._note()
-
-    async def _begin(self) -> int:
-        """Where the reading goes on; in the beginning at who writes from now on."""
-        store = self._services.store
-        said = await store.view(lambda tx: tx.settings.get(CONSUMER))
-        if said:
-            return int(said)
-        head = await store.view(lambda tx: tx.stream.head())
-        await store.transact(lambda tx: tx.settings.put(CONSUMER, str(head)))
-        return head
+        await self._follower.note(one.pos for one in self._pending.values())
 
     def _consider(self, recorded: Recorded) -> None:
         """Somebody who wrote in private and whose name nobody told; a comment is no consent to be asked about."""
@@ -182,10 +163,3 @@ class ProfileWorker:
         while len(self._refused) >= _MOST_REFUSED:
             del self._refused[next(iter(self._refused))]
         self._refused[who] = self._services.clock() + REFUSED_FOR
-
-    async def _note(self) -> None:
-        done = min((one.pos - 1 for one in self._pending.values()), default=self._read)
-        now = asyncio.get_running_loop().time()
-        if done != self._noted and (self._noted_at == 0 or now - self._noted_at >= NOTE_SECONDS):
-            await self._services.store.transact(lambda tx: tx.settings.put(CONSUMER, str(done)))
-            self._noted, self._noted_at = done, now
