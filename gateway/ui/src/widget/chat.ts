@@ -9,7 +9,7 @@ import { eitherWay } from './line.ts';
 import { CONSENT, Refused, Session, TOKEN } from './session.ts';
 import { cameFrom, Keep, pageNow, type Settings } from './settings.ts';
 import { Uploads } from './uploads.ts';
-import { waysOf, type Way } from './ways.tsx';
+import { waysOf, type Way } from './way.ts';
 
 const OUTBOX = 'out:';
 /** One id counts as one message to the server, however often it is sent; unanswered ones go again after this long. */
