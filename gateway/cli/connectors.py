@@ -28,7 +28,9 @@ def register(app: App) -> None:
 def put_to_test(
     connector: Annotated[str, Parameter(help="An installed kind, or a module that has CONNECTOR.")],
     *,
-    cases: Annotated[Path | None, Parameter(name="--cases", help="Folder with sample.py and the cases; else ./tests.")] = None,
+    cases: Annotated[
+        Path | None, Parameter(name="--cases", help="Folder with sample.py and the cases; else ./tests/connectors/CONNECTOR or ./tests.")
+    ] = None,
     only: Annotated[
         list[str] | None, Parameter(name="--only", negative="", help="Only this check, for example C07; may be repeated.")
     ] = None,
@@ -36,7 +38,7 @@ def put_to_test(
     """Put a connector to the conformance kit's checks. Exit status 1 if one of them fails."""
     results = []
     try:
-        bench = open_bench(connector, (cases or Path("tests")).resolve())
+        bench = open_bench(connector, (cases or _usual_folder(connector)).resolve())
         for result in run_checks(bench, only or ()):
             results.append(result)
             for line in lines_of(result):
@@ -45,6 +47,12 @@ def put_to_test(
         raise UserError(str(error)) from error
     say(summary(connector, results))
     return FAILED if any(result.state is State.FAILED for result in results) else 0
+
+
+def _usual_folder(connector: str) -> Path:
+    """Where its cases lie in a tree of one connector, or of several as here."""
+    own = Path("tests", "connectors", connector)
+    return own if own.is_dir() else Path("tests")
 
 
 def new(

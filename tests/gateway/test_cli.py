@@ -248,6 +248,14 @@ def test_channel_list_and_connect(run: Run) -> None:
     assert answer.out
 
 
+def test_a_connectors_cases_are_found_beside_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = run("connector", "test", "telegram")
+    assert (missing.status, "sample.py is missing" in missing.err) == (1, True), missing.err
+    monkeypatch.chdir(ROOT)
+    done = run("connector", "test", "telegram", "--only", "C01")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "telegram: 1 passed"), done.err
+
+
 def test_settings_and_wrong_crash_order(run: Run) -> None:
     assert "| `port` | whole number | `8080` |" in (run("settings")).out
     assert "# SPORTELLO__SERVER__PORT=8080" in (run("settings", "--format", "env")).out
