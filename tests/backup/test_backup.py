@@ -257,13 +257,13 @@ async def test_a_long_backup_does_not_make_the_writer_wait(tmp_path: Path, monke
     def slow_copy(source: Sql, target: Path) -> None:
         source.run("BEGIN")
         source.rows("SELECT count(*) FROM event")
-        go_on.wait(10)
+        go_on.wait(60)
         source.run("COMMIT")
         copy(source, target)
 
     monkeypatch.setattr(sqlite_backup, "_copy", slow_copy)
     task = asyncio.create_task(shop.back_up(tmp_path / "a.backup", store=store))
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(40):
         for number in range(100):
             await store.append([entry(f"k{number}", data=b"x" * 9000)])
     go_on.set()

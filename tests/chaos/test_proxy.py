@@ -56,7 +56,7 @@ class Client:
 
     async def say(self, line: bytes) -> bytes:
         self.writer.write(line)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.reader.readline()
 
     async def silent(self, seconds: float = 0.2) -> bool:

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.timeout(60)
 HALVES = 2000
 #: Requests of somebody else meanwhile.
 GOOD = 100
+#: At one every 50 ms that is more than ten times what the hasty gateway allows.
+DRIPS = 400
 HALF = b"POST /webhooks/bot HTTP/1.1\r\nHost: x\r\nX-Telegram-Bot-Api-Secret-Token: "
 
 
@@ -100,24 +102,22 @@ async def test_who_does_not_finish_the_head_is_hung_up_on(hasty: RunningGateway,
     if begin.startswith(b"GET"):
         assert b"200 OK" in await reader.readuntil(b'"ok"')
         writer.write(b"thz")
-    began = monotonic()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await ended(reader)
-    assert monotonic() - began < 20
     writer.close()
 
 
 async def test_a_drip_does_not_prolong_the_time(hasty: RunningGateway) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
     reading = asyncio.create_task(ended(reader))
-    began = monotonic()
     with contextlib.suppress(ConnectionError):
-        for byte in HALF + b"x" * 400:
+        for byte in HALF + b"x" * DRIPS:
             if reading.done():
                 break
             writer.write(bytes([byte]))
             await asyncio.sleep(0.05)
-    assert monotonic() - began < 20
+        else:
+            pytest.fail("a byte now and then was enough")
     await reading
     writer.close()
 
@@ -125,13 +125,15 @@ async def test_a_drip_does_not_prolong_the_time(hasty: RunningGateway) -> None:
 async def test_a_body_that_drips_is_refused(hasty: RunningGateway) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
     writer.write(HALF + BOT_SECRET.encode() + b"\r\nContent-Length: 1000\r\n\r\n")
-    began = monotonic()
     answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
-    while not answer.done() and monotonic() - began < 10:
+    for _ in range(DRIPS):
+        if answer.done():
+            break
         writer.write(b"{")
         await asyncio.sleep(0.05)
+    else:
+        pytest.fail("a byte now and then was enough")
     assert b" 408 " in await answer
-    assert monotonic() - began < 20
     writer.transport.abort()
 
 

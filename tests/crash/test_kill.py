@@ -63,7 +63,7 @@ async def test_a_crash_at_each_step_of_a_sending(shop: Shop, point: str, deliver
     shop.gateway.environment = {"SPORTELLO_CRASH_AT": f"{point}:1"}
     await shop.gateway.start()
     await deliver(shop, update(900, user, "Is it open?"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (page := await call(shop, "GET", "/conversations?state=open"))["items"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     path = f"/conversations/{page['items'][0]['id']}/messages"

@@ -18,7 +18,7 @@ from gateway.studio import Limits, Studio, StudioClosed
 from tests.support.pictures import PLACE, PNG, moving, opened, picture, png, segment, spelled
 
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
-DEADLINE = 10.0
+DEADLINE = 40.0
 
 
 @pytest.fixture

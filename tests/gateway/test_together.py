@@ -60,7 +60,7 @@ async def test_many_share_few_snapshots(store: Counted) -> None:
 
 async def test_who_asks_again_at_once_is_answered_too(store: Counted) -> None:
     together = Together(store.view)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in range(20):
             await together(_head)
 

@@ -18,7 +18,7 @@ from storage.ids import random_id
 from storage.record import Agent, Presence, Queue, Role
 from tests.support.gateway import SHOP, RunningGateway
 
-DEADLINE = 10.0
+DEADLINE = 40.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)
 
-DEADLINE = 15.0
+DEADLINE = 40.0
 
 
 async def eventually(look: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool, seconds: float = DEADLINE) -> T:

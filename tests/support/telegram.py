@@ -130,5 +130,5 @@ async def failure(bench: Bench, to: int | str) -> Failure:
 
 async def take(updates: AsyncIterator[Request]) -> Request:
     """The next one, within seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await anext(updates)

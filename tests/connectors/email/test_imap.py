@@ -113,13 +113,15 @@ async def test_what_is_taken_passes_our_own_check_and_parses(dovecot: Dovecot, u
 
 
 async def test_new_mail_is_pushed(dovecot: Dovecot, user: str) -> None:
-    async with receiving(mailbox(dovecot, user)) as gateway:
+    async with mail_client(mail_settings(mailboxes=[mailbox(dovecot, user)]), replace(QUICK, idle=300.0)) as client:
+        gateway = Gateway(client)
         await gateway.listening()
-        assert gateway.client.readers[0].state.pushes
+        assert client.readers[0].state.pushes
         await dovecot.append(user, mail("pushed"))
         # Well below the interval at which IDLE is renewed.
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             assert text_of(await gateway.next()) == "pushed"
+        await gateway.close()
 
 
 async def test_no_push_is_lost_between_a_look_and_the_wait(dovecot: Dovecot, user: str) -> None:

@@ -53,7 +53,7 @@ async def raw(world: MailWorld, *lines: bytes, login: bool = True) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.world.imap_port)
     first = b"z LOGIN %b %b\r\n" % (ADDRESS.encode(), PASSWORD.encode()) if login else b""
     writer.write(first + b"".join(lines) + b"q LOGOUT\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         said = await reader.read()
     writer.close()
     return said
@@ -306,7 +306,7 @@ async def test_idle_pushes_what_comes_and_goes(world: MailWorld) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.world.imap_port)
 
     async def heard(wanted: bytes) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while wanted not in await reader.readline():
                 pass
 

@@ -136,7 +136,7 @@ async def test_it_waits_for_no_one_who_holds_the_head(postgres_server: Any) -> N
             async with holder.transaction():
                 await holder.execute("SELECT 1 FROM head FOR UPDATE")
                 journal.note(Note(channel="bot", at=NOW, kind=InteractionKind.SEND, ok=True))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await journal.write()
                 assert len(await store.view(lambda tx: tx.channel_log.newest())) == 1
         finally:

@@ -37,7 +37,7 @@ async def _append(store: Store, count: int, hub: Hub) -> int:
     """Append, and wait until the hub has handed it out."""
     entries = [Entry(type="test.counted", data=b"{}", partition=0, at=_AT, queues=("*",)) for _ in range(count)]
     last = (await store.append(entries))[-1].pos
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if hub.pos >= last:
                 return last
@@ -46,7 +46,7 @@ async def _append(store: Store, count: int, hub: Hub) -> int:
 
 async def _joined(hub: Hub) -> None:
     """Wait until somebody hears what comes, and does not read it by themselves."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not hub.subscribers:  # noqa: ASYNC110  the hub has no event for it
             await asyncio.sleep(0.005)
 

@@ -120,11 +120,11 @@ async def test_a_worker_whose_database_is_away_comes_back_soon_after_it(monkeypa
 
     supervisor = Supervisor(Metrics(), first_pause=0.01)
     supervisor.start(Worker("route", run))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await enough.wait()
     await supervisor.stop(1)
     # Doubled each time, the last pause alone would have been 20 s.
-    assert times[-1] - times[0] < 5
+    assert times[-1] - times[0] < 15
 
 
 @pytest.fixture
