@@ -12,7 +12,7 @@ from tests.browser.conftest import at_the_demo
 from tests.browser.test_web_chat import file, is_shown, picture, talking, write
 from tests.support.clamd import EICAR, SIGNATURE, fake_clamd
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 
 async def test_pictures_are_shown_from_the_files_origin_and_from_no_other(tmp_path: Path) -> None:
@@ -30,6 +30,12 @@ async def test_pictures_are_shown_from_the_files_origin_and_from_no_other(tmp_pa
         await write(shop, "The seam is torn")
         await is_shown(shop, ".line.mine .picture img")
         await is_shown(inbox, ".line.inbound .picture img")
+        # What is shown was made anew; what is saved is what was sent.
+        async with inbox.expect_download() as saving:
+            await inbox.get_by_role("link", name="Save as it was sent").click()
+        saved = await saving.value
+        assert saved.suggested_filename == "torn seam.png"
+        assert (await saved.path()).read_bytes() == picture()
         for name, data in (("new one.png", picture()), ("returns.pdf", b"%PDF-1.7 x")):
             await inbox.locator(".composer input[type=file]").set_input_files([file(name, data)])
         await is_shown(shop, ".line.theirs .picture img")

@@ -28,15 +28,26 @@ function Media({ part }: { part: MediaPart }): JSX.Element {
       </p>
     );
   }
-  const href = mediaUrl(part.stored);
+  return <Stored part={part} href={mediaUrl(part.stored)} label={label} />;
+}
+
+/** A picture that cannot be shown now is a file like others. */
+function Stored({ part, href, label }: { part: MediaPart; href: string; label: string }): JSX.Element {
+  const broken = useSignal(false);
   const picture = (part.kind === 'image' || part.kind === 'sticker') && (!part.mime || SHOWABLE.has(part.mime));
+  if (picture && !broken.value) {
+    return (
+      <span class="picture">
+        <a href={href} target="_blank" rel="noopener noreferrer">
+          <img src={href} alt={part.name || t('media_image')} loading="lazy" class={part.kind} onError={() => (broken.value = true)} />
+        </a>
+        <a class="save" href={`${href}?original=1`} download title={t('save_original')} aria-label={t('save_original')}><Icon name="save" size={17} /></a>
+      </span>
+    );
+  }
   return (
-    <a class={picture ? 'picture' : 'file'} href={href} target="_blank" rel="noopener noreferrer">
-      {picture ? (
-        <img src={href} alt={part.name || t('media_image')} loading="lazy" class={part.kind} />
-      ) : (
-        <><Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{sizeText(part.size, locale.value)}</small> : null}</>
-      )}
+    <a class="file" href={picture ? `${href}?original=1` : href} target="_blank" rel="noopener noreferrer">
+      <Icon name="clip" size={17} /> <bdi>{label}</bdi> {part.size ? <small>{sizeText(part.size, locale.value)}</small> : null}
     </a>
   );
 }
