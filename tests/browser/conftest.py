@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Response, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Response, async_playwright, expect
 
 from config import Config, load_config
 from gateway import demo
 from gateway.server import run_gateway
 from tests.support.chromium import LAUNCH_ARGS, require_chromium
+
+#: Milliseconds: what must come may come late on a busy machine.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -31,7 +35,7 @@ class People:
 
     async def context(self, **options: object) -> BrowserContext:
         context = await self.browser.new_context(locale="en-GB", **options)  # type: ignore[arg-type]
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE)
         self.contexts.append(context)
         return context
 

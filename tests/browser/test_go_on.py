@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import People
 from tests.browser.test_web_chat import talking
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 
 async def test_a_visitor_goes_on_in_telegram_and_is_known_there(people: People) -> None:

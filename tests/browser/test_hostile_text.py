@@ -8,7 +8,7 @@ from tests.browser.conftest import People
 from tests.browser.test_round_trip import answer, write_in_chat
 from tests.support.telegram import serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 HOSTILE = (
     '<img src=x onerror="alert(1)">',

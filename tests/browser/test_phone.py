@@ -7,7 +7,7 @@ from gateway import simulated
 from tests.browser.conftest import People
 from tests.browser.test_round_trip import answer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 _NAMES = {
     "telegram": "Telegram",

@@ -11,7 +11,7 @@ from tests.support.cast import assemble
 from tests.support.chromium import LAUNCH_ARGS, require_chromium
 from tests.support.gateway import running_gateway
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 
 async def test_b53_pictures_come_by_the_gateway_and_only_when_asked_for(tmp_path: Path) -> None:

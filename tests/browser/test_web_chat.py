@@ -9,7 +9,7 @@ from playwright.async_api import BrowserContext, FilePayload, Page, Route, expec
 
 from tests.browser.conftest import People
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 
 def picture(width: int = 240, height: int = 160, colour: bytes = b"\xd8\x90\x50") -> bytes:

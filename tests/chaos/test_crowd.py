@@ -12,7 +12,6 @@ from tests.chaos.crowd import MOST_BYTES, crowd
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
 async def test_six_hundred_bodies_that_never_end_fit_into_memory() -> None:
     """They would be twice the bound. Ten thousand: ``python -m tests.chaos --long --only crowd``."""
     found = await crowd(600, lambda _: None)

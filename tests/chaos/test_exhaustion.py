@@ -17,7 +17,7 @@ from tests.chaos.cut_embedded import SAFE
 from tests.chaos.provider import Wire, chat_id, update
 from tests.support.process import GatewayProcess, free_port, write_config
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.chaos
 
 BACKLOG = 20_000
 MOST_BYTES = 300 << 20

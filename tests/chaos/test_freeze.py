@@ -7,7 +7,7 @@ from tests.chaos.freeze import freezes
 #: Seconds; the promised 5 are measured by ``make chaos``, not on a machine that runs two tests at once.
 CROWDED = 20.0
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.chaos
 
 
 async def test_others_take_over_and_the_zombie_does_nothing_twice() -> None:

@@ -29,7 +29,7 @@ from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, binaries, missing_server, run_sql
 from tests.support.process import GatewayProcess, free_port, seed_agent, write_config
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.chaos
 
 CHATS: Final = 8
 #: Within so long after there is room again everything has been handed over.

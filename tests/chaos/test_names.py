@@ -111,7 +111,6 @@ async def world() -> AsyncIterator[NameServer]:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
 async def test_channels_whose_name_is_dead_hold_up_no_other(world: NameServer, tmp_path: Path) -> None:
     """Each channel's Telegram has a name of its own: one can be found, the others not before the name server is well."""
     apps = [create_simulator_app(token=bot_token(bot), rate_limits=False) for bot in range(DEAD + 1)]

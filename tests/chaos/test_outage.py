@@ -4,7 +4,7 @@ import pytest
 
 from tests.chaos.outage import FAULTS, TEST, outages
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.chaos
 
 
 async def test_servers_that_go_away_under_load_lose_and_repeat_nothing() -> None:

@@ -219,7 +219,6 @@ async def quarantined(shop: Shop) -> int:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS)
 async def test_a_webhook_that_ends_the_process_is_set_aside_at_the_third_time(tmp_path: Path, deed: str) -> None:
     async with open_shop(tmp_path) as shop:
@@ -247,7 +246,6 @@ async def test_a_webhook_that_ends_the_process_is_set_aside_at_the_third_time(tm
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
 async def test_what_lies_first_in_the_line_does_not_stop_it_for_ever(tmp_path: Path) -> None:
     """Telegram gives it again and again until we come for the next one."""
     async with open_shop(tmp_path, 'mode = "poll"') as shop:
@@ -267,7 +265,6 @@ async def test_what_lies_first_in_the_line_does_not_stop_it_for_ever(tmp_path: P
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("deed", ENDLESS.values(), ids=ENDLESS)
 async def test_a_parser_that_never_ends_is_interrupted(tmp_path: Path, deed: str) -> None:
     async with open_shop(tmp_path) as shop:

@@ -12,7 +12,7 @@ from tests.chaos import cut_cluster, cut_embedded, cut_postgres
 from tests.chaos.powercut import Cuts, Target, mounted, new_disk, power_cuts, stopped, summary, why_not
 from tests.support.postgres import binaries, missing_server
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.chaos
 
 
 def said(line: str) -> None:

@@ -12,8 +12,6 @@ from gateway import patience
 from gateway.web import dispatch
 from tests.support.gateway import BOT_SECRET, RunningGateway, gateway_config, running_gateway
 
-pytestmark = pytest.mark.timeout(60)
-
 #: Each costs two descriptors of this process, which plays both sides.
 HALVES = 2000
 #: Requests of somebody else meanwhile.
@@ -66,7 +64,6 @@ async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield running
 
 
-@pytest.mark.timeout(180)
 async def test_two_thousand_half_requests_are_hung_up_on_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_gateway(gateway_config(tmp_path)) as gateway:
         # On a machine that stands still for a while the first are hung up on before the last is there: then with more patience.

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.site import cluster_site, embedded_site
 from tests.chaos.storm import TEST, OpenSite, storm
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.chaos
 
 
 def said(line: str) -> None:

@@ -12,7 +12,7 @@ from connectors.event import Status
 from storage.record import MessageKind
 from tests.crash.shop import Promised, Shop, agent, at_rest, call, check, deliver, everything, shopper, update
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.crash
 
 KILLS = 20
 SHOPPERS = 6

@@ -15,7 +15,7 @@ from tests.crash.shop import Shop, at_rest, call, everything, open_shop
 from tests.crash.whatsapp import WhatsAppShop, open_whatsapp_shop
 from tests.support.post import eventually
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.crash
 
 PARTS = ("one", "two", "three")
 

@@ -21,7 +21,7 @@ from tests.crash.shop import HEADER, Promised, Shop, agent, at_rest, call, check
 from tests.support.pictures import PNG
 from tests.support.post import eventually
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.crash
 
 #: ``sportello`` of a time when it could not read Telegram's updates.
 UNREADING = """

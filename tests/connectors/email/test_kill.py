@@ -12,7 +12,7 @@ from tests.support.dovecot import PASSWORD, running_dovecot
 from tests.support.mail import ADDRESS, AUTHSERV, SECRET, mail, until
 from tests.support.process import GatewayProcess, free_port
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.crash
 
 USER = "shop"
 
