@@ -33,7 +33,7 @@ pytestmark = pytest.mark.chaos
 
 CHATS: Final = 8
 #: Within so long after there is room again everything has been handed over.
-MOST_SECONDS: Final = 30.0
+MOST_SECONDS: Final = 120.0
 _SIZE: Final = "160m"
 
 
@@ -112,7 +112,7 @@ async def test_a_full_disk_under_postgresql_loses_nothing_and_it_goes_on(
     statuses: list[int] = []
     began = monotonic()
     while word not in server.log() or len(statuses) < 100:
-        assert monotonic() - began < 60, f"the disk is not full enough for {word}:\n{server.log()[-2000:]}"
+        assert monotonic() - began < 200, f"the disk is not full enough for {word}:\n{server.log()[-2000:]}"
         statuses.append(await shopper.write())
         if until == "log":
             # Its log, which is kept ready in pieces, is used up so much sooner.

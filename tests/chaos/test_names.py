@@ -26,7 +26,7 @@ from tests.support.telegram import Phone, serving
 
 #: More than there are threads for lookups.
 DEAD = 20
-#: ``sportello`` on a machine whose name server is another one.
+#: ``sportello`` on a machine whose name server is another one, and with so much patience that its waiting is told from a busy machine's.
 ELSEWHERE = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -36,6 +36,8 @@ def do(result):
 do(libc.unshare(NEWNS))
 do(libc.mount(b"none", b"/", None, PRIVATE, None))
 do(libc.mount(os.environb[b"NAME_SERVERS"], b"/etc/resolv.conf", None, BIND, None))
+from gateway import names
+names.SECONDS, names._AGAIN_SECONDS = 24.0, 8.0
 from gateway.__main__ import main
 raise SystemExit(main())
 """
@@ -141,7 +143,7 @@ async def test_channels_whose_name_is_dead_hold_up_no_other(world: NameServer, t
         began = monotonic()
         await reply(well)
         await eventually(phones[0].ledger, lambda sent: len(sent) == 1)
-        assert monotonic() - began < 4, "it waited for the names of others"
+        assert monotonic() - began < 16, "it waited for the names of others"
         assert [len(await phone.ledger()) for phone in phones[1:]] == [0] * DEAD
         world.names |= dict.fromkeys(world.names, "127.0.0.1")
         for phone in phones[1:]:

@@ -28,7 +28,11 @@ async def test_twenty_kills_under_load(shop: Shop, record_property: Any) -> None
     tasks = [asyncio.create_task(shopper(shop, promised, user, stop)) for user in users]
     tasks.append(asyncio.create_task(agent(shop, promised, stop)))
     for _ in range(KILLS):
+        before = len(promised.accepted)
         await asyncio.sleep(random.uniform(0.1, 0.6))
+        # However slow the machine is: no kill without traffic.
+        while len(promised.accepted) == before:  # noqa: ASYNC110 - other tasks count it
+            await asyncio.sleep(0.01)
         await shop.gateway.kill()
         await shop.gateway.start()
     stop.set()
@@ -40,7 +44,7 @@ async def test_twenty_kills_under_load(shop: Shop, record_property: Any) -> None
     check(promised, lines, sent)
     flagged = sum(line.possible_duplicate for line in lines)
     extra = sum(count - 1 for count in sent.values())
-    assert len(promised.accepted) > KILLS
+    assert len(promised.accepted) >= KILLS
     print(  # noqa: T201  the figures belong in the report
         f"\n{KILLS} kills: {len(promised.acknowledged)} messages acknowledged, 0 lost, 0 twice; "
         f"{len(promised.accepted)} replies accepted, 0 vanished, {extra} sent twice, {flagged} flagged"
