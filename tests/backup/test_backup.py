@@ -28,10 +28,11 @@ from storage.sqlite import backup as sqlite_backup
 from storage.sqlite import writer
 from storage.sqlite.connection import Sql
 from tests.support.pictures import PNG
-from tests.support.post import Letter, Office, eventually, office, running
+from tests.support.post import Letter, Office, office, running
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database
 from tests.support.rows import entry
 from tests.support.shop import Shop
+from tests.support.waiting import eventually
 
 MakeShop = Callable[[str], Awaitable[Shop]]
 

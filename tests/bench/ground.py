@@ -21,7 +21,7 @@ from tests.bench.figures import Figure
 from tests.support.postgres import PostgresServer, driver_url, fresh_database
 from tests.support.process import ROOT, SECRET, TOKEN, GatewayProcess, free_port, seed_agent, write_config
 from tests.support.redis import RedisServer, running_server
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 _LOAD_SECONDS: Final = 300.0
 #: As somebody who has more than a test's machine would have it.

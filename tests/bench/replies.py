@@ -23,8 +23,8 @@ from tests.bench.figures import Figure
 from tests.bench.ground import ENGINES, BenchFailed, Engine, Ground, Site
 from tests.bench.load import SECRET_HEADER, percentiles, update
 from tests.support.process import SECRET, TOKEN
+from tests.support.serving import serving
 from tests.support.settings import settings_of
-from tests.support.telegram import serving
 
 _BOTS = 24
 _CHATS = 4

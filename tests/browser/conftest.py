@@ -75,7 +75,7 @@ async def at_the_demo(folder: Path, change: Callable[[Config], Config] = lambda 
     occasion = demo.occasion(said.put_nowait)
     server = asyncio.create_task(run_gateway(config, replace(occasion, prepare=lambda given: change(occasion.prepare(given))), stop))
     try:
-        text = await asyncio.wait_for(said.get(), 20)
+        text = await asyncio.wait_for(said.get(), 60)
         login = dict(re.findall(r"Inbox as (\w+)\s+(\S+)", text))
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(

@@ -6,7 +6,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import People
 from tests.browser.test_round_trip import answer, write_in_chat
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 pytestmark = pytest.mark.browser
 

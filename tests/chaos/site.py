@@ -22,7 +22,7 @@ from tests.support.redis import RedisServer, running_server
 #: On a server of our own.
 DATABASE = "postgres"
 #: A restarted machine answers within this time, or the run has failed.
-BACK_SECONDS = 30.0
+BACK_SECONDS = 90.0
 
 
 class Site(Protocol):

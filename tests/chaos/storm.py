@@ -130,7 +130,7 @@ class Helper:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            status = await asyncio.wait_for(self._process.wait(), 30)
+            status = await asyncio.wait_for(self._process.wait(), 60)
         except TimeoutError:
             self._process.kill()
             status = await self._process.wait()

@@ -11,7 +11,8 @@ from connectors.event import Status
 from gateway.work.outbox import OutboxWorker
 from storage import utc_now
 from storage.record import MessageKind
-from tests.support.post import Letter, eventually, office, running
+from tests.support.post import Letter, office, running
+from tests.support.waiting import eventually
 
 JUMPS = [timedelta(hours=1), timedelta(hours=-1), timedelta(days=3650), timedelta(days=-3650)]
 

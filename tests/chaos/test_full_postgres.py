@@ -25,9 +25,9 @@ from tests.chaos.provider import Wire
 from tests.chaos.site import DATABASE, spooled
 from tests.crash.shop import update
 from tests.crash.test_world import fill
-from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, binaries, missing_server, run_sql
 from tests.support.process import GatewayProcess, free_port, seed_agent, write_config
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.chaos
 

@@ -20,9 +20,10 @@ from gateway import names
 from tests.chaos.nameserver import NameServer, name_server
 from tests.chaos.provider import Wire, bot_token, update
 from tests.chaos.site import api
-from tests.support.post import eventually
 from tests.support.process import SECRET, GatewayProcess, free_port, seed_agent, write_config
-from tests.support.telegram import Phone, serving
+from tests.support.serving import serving
+from tests.support.telegram import Phone
+from tests.support.waiting import eventually
 
 #: More than there are threads for lookups.
 DEAD = 20

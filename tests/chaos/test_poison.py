@@ -27,7 +27,8 @@ from storage.file import MediaJob
 from storage.protocol import WHOLE
 from storage.record import MessageKind
 from tests.crash.shop import HEADER, Shop, call, deliver, everything, open_shop, update
-from tests.support.post import Letter, eventually, office
+from tests.support.post import Letter, office
+from tests.support.waiting import eventually
 
 #: ``sportello`` with a parser that does something terrible when it meets the word.
 FATAL = """
@@ -238,7 +239,7 @@ async def test_a_webhook_that_ends_the_process_is_set_aside_at_the_third_time(tm
         shop.gateway.program = ("-m", "gateway")
         await shop.gateway.start()
         command = [sys.executable, "-m", "gateway", "reprocess", "--config", str(shop.gateway.config)]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=30)
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=120)
         assert "recovered: 1" in done.stdout
         await _routed(shop, 4)
         assert await shop.gateway.stop() == 0, shop.gateway.said()

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from tests.chaos.proxy import PG_COMMIT, ChaosProxy, Trap, Way, chaos_proxy, storming
-from tests.support.telegram import until
+from tests.support.waiting import until
 
 
 @dataclass
@@ -177,7 +177,7 @@ async def test_a_trap_at_a_pattern_on_the_way_up(proxy: ChaosProxy, echo: Echo, 
         await until(lambda: next(iter(proxy.links))._passed[Way.UP] == 8)
         with pytest.raises(ConnectionResetError):
             await one.say(b"MIT\x00\n")
-    await asyncio.wait_for(trap.sprung.wait(), 5)
+    await asyncio.wait_for(trap.sprung.wait(), 60)
     await until(lambda: len(echo.ends) == 1)
     # What came before the fatal piece is a line without an end; what matters is that the rest came through or not.
     assert (PG_COMMIT in echo.got) == deliver

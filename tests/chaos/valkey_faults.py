@@ -6,7 +6,8 @@ from typing import Final
 
 from tests.chaos.proxy import Weather, chaos_proxy
 from tests.chaos.scene import Scene, Struck
-from tests.support.redis import RedisServer, until
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
 
 _CUT_OFF_SECONDS: Final = 5.0
 _DEAD_SECONDS: Final = 2.0

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from connectors.contract import Call, ClientContext, Reply, Upload
 from connectors.http import MAX_REPLY, HttpClient
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -20,7 +20,8 @@ from storage.access import Scope
 from storage.protocol import WHOLE, Transaction
 from storage.record import Message, MessageKind, OutboxItem
 from tests.support.process import SECRET, TOKEN, GatewayProcess, free_port, seed_agent, write_config
-from tests.support.telegram import Phone, serving
+from tests.support.serving import serving
+from tests.support.telegram import Phone
 
 HEADER = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
 
@@ -148,7 +149,7 @@ async def everything(database: Path) -> tuple[list[Message], list[OutboxItem], i
 async def at_rest(shop: Shop) -> None:
     """Until nothing is on its way to Telegram any more."""
     quiet, before = 0, -1
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while quiet < 8:
             await asyncio.sleep(0.5)
             now = len(await shop.phone.ledger())

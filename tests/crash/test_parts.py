@@ -13,7 +13,7 @@ import pytest
 
 from tests.crash.shop import Shop, at_rest, call, everything, open_shop
 from tests.crash.whatsapp import WhatsAppShop, open_whatsapp_shop
-from tests.support.post import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.crash
 

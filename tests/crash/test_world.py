@@ -19,7 +19,7 @@ from connectors.content import Media, plain_text
 from storage.record import Message, MessageKind
 from tests.crash.shop import HEADER, Promised, Shop, agent, at_rest, call, check, deliver, everything, open_shop, shopper, update
 from tests.support.pictures import PNG
-from tests.support.post import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.crash
 
@@ -203,7 +203,7 @@ async def test_what_a_former_version_could_not_read_is_brought_in_after_the_fix(
     await deliver(shop, update(2, user, "m2"))
     for expected in (2, 0):
         command = [sys.executable, "-m", "gateway", "reprocess", "--config", str(shop.gateway.config)]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=30)
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=120)
         assert str(expected) in done.stdout
     found = await eventually(lines_shown(shop), lambda found: len(found) >= 3)
     assert sorted(line["parts"][0]["text"] for line in found) == ["m1", "m2", "m3"]

@@ -10,8 +10,9 @@ import aiohttp
 
 from connectors.whatsapp.simulator.app import HOOK
 from tests.crash.shop import Shop
-from tests.support.graph import Bench, Phones, raw_settings, until, whatsapp_bench
+from tests.support.graph import Bench, Phones, raw_settings, whatsapp_bench
 from tests.support.process import GatewayProcess, free_port, seed_agent
+from tests.support.waiting import until
 
 
 @dataclass

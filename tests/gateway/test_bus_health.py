@@ -9,8 +9,8 @@ from config import Config, Secret
 from config.model import Bus
 from gateway.doctor import Finding, Level, examine
 from tests.support.gateway import gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.redis import running_server
+from tests.support.waiting import eventually
 
 
 def with_bus(config: Config, url: str) -> Config:

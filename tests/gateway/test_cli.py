@@ -17,7 +17,7 @@ import structlog
 
 from gateway.__main__ import main
 from gateway.admin import SOCKET
-from tests.support.post import eventually
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SPORTELLO")}

@@ -18,10 +18,11 @@ from routing.router import CONSUMER
 from storage.protocol import WHOLE
 from tests.support.cast import Cast, Colleague, Shopper, assemble, come_online, say
 from tests.support.gateway import CHANNELS, RunningGateway, gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import fresh_database
 from tests.support.redis import running_server
-from tests.support.telegram import SECRET, TOKEN, serving
+from tests.support.serving import serving
+from tests.support.telegram import SECRET, TOKEN
+from tests.support.waiting import eventually
 
 HEADERS = {"X-Telegram-Bot-Api-Secret-Token": SECRET, "Content-Type": "application/json"}
 

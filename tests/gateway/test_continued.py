@@ -15,10 +15,11 @@ from config import ChannelConfig, ConfigError
 from connectors.email.inbound import SECRET_HEADER
 from gateway.channels import plan_channels
 from gateway.work.continued import CONSUMER
-from tests.support.cast import DEADLINE, Cast, Shopper, assemble
+from tests.support.cast import Cast, Shopper, assemble
 from tests.support.gateway import CHANNELS, SHOP, gateway_config, running_gateway
 from tests.support.mail import BASE, SMTP_PASSWORD, WEBHOOK_SECRET, Post, mail, running_post, smtp_section
 from tests.support.visitor import call
+from tests.support.waiting import DEADLINE
 
 CLEO = "cleo@example.org"
 HOOK = {SECRET_HEADER: WEBHOOK_SECRET, "Content-Type": "message/rfc822"}

@@ -19,8 +19,9 @@ from storage.protocol import WHOLE
 from tests.support.cast import Cast, assemble
 from tests.support.dovecot import Dovecot, running_dovecot
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.mail import ADDRESS, BASE, WEBHOOK_SECRET, Post, mail, mailbox, running_post, smtp_section, until
+from tests.support.mail import ADDRESS, BASE, WEBHOOK_SECRET, Post, mail, mailbox, running_post, smtp_section
 from tests.support.pictures import PNG
+from tests.support.waiting import until
 
 HEADERS = {SECRET_HEADER: WEBHOOK_SECRET, "Content-Type": "message/rfc822"}
 

@@ -13,9 +13,9 @@ from config.model import Bus, Node, Spool, Storage
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
 from tests.gateway.test_spool import numbers, revive
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, own_server
 from tests.support.redis import running_server as redis_server
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from storage.errors import SchemaError, Unavailable
 from storage.protocol import WHOLE
 from storage.spool_file import look
 from tests.support.gateway import BOT_SECRET, SHOP, RunningGateway, gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, own_server, run_sql
+from tests.support.waiting import eventually
 
 HEADERS = {"X-Telegram-Bot-Api-Secret-Token": BOT_SECRET, "Content-Type": "application/json"}
 
@@ -127,11 +127,11 @@ async def test_a_database_of_another_program_that_appears_later_ends_the_process
     running = asyncio.create_task(run_gateway(_config(tmp_path, url), Occasion(ready=announce), asyncio.Event()))
     try:
         async with aiohttp.ClientSession() as http:
-            assert await _deliver(RunningGateway(await asyncio.wait_for(ready, 20), http), 1) == 200
+            assert await _deliver(RunningGateway(await asyncio.wait_for(ready, 60), http), 1) == 200
     finally:
         await asyncio.to_thread(server.start)
     with pytest.raises(SchemaError, match="another program"):
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 60)
     assert await run_sql(url, "SELECT 1 FROM pg_tables WHERE tablename = 'schema_version'") == []
     assert look(tmp_path / "data" / "spool.db").waiting == 1
 

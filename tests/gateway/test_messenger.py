@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.messenger import PAGE, Platform, a_file
 from tests.support.pictures import PNG, picture
-from tests.support.post import eventually
 from tests.support.town import OTHER_PAGE, Town, first_conversation, town_of
+from tests.support.waiting import eventually
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "messenger" / "payloads"
 #: Only Messenger can have a second page in this town.

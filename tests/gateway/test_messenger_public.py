@@ -9,8 +9,8 @@ import pytest
 from storage.interaction import InteractionKind, LogFilter
 from tests.support.messenger import Platform
 from tests.support.pictures import PNG
-from tests.support.post import eventually
 from tests.support.town import Town, first_conversation, town_of
+from tests.support.waiting import eventually
 
 #: What only Messenger has: posts of visitors, and word of removed comments.
 MESSENGER = pytest.mark.parametrize("town", ["messenger"], indirect=True)

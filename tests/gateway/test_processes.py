@@ -20,9 +20,9 @@ from storage import utc_now
 from storage.record import Entry
 from storage.spool import open_spool
 from storage.spool_thread import Limits
-from tests.support.post import eventually
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database
 from tests.support.process import ROOT, SECRET, GatewayProcess, free_port, seed_agent, write_config
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.crash
 
@@ -242,7 +242,7 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
 
         await eventually(ready)
         told.set()
-        assert await asyncio.wait_for(kept, 10) is False
+        assert await asyncio.wait_for(kept, 60) is False
     finally:
         os.close(reading)
         os.close(writing)
@@ -264,7 +264,7 @@ async def run(*arguments: str, status: int = 0) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == status, said.decode()
     return said.decode()
 
@@ -306,4 +306,4 @@ async def test_a_node_does_what_its_roles_say(tmp_path: Path, database: str) -> 
             assert own["duties"] == {"health": 1, "media": 1, "probe": 1, "sender": 16}
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0

@@ -18,9 +18,10 @@ from storage.protocol import WHOLE
 from storage.record import MessageKind
 from tests.gateway.test_cluster import HEADERS, node_config, update
 from tests.support.gateway import RunningGateway, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database
-from tests.support.telegram import TOKEN, serving
+from tests.support.serving import serving
+from tests.support.telegram import TOKEN
+from tests.support.waiting import eventually
 
 NEXT = "{mark}ALTER TABLE conversation ADD COLUMN mood TEXT NOT NULL DEFAULT '';\nCREATE INDEX conversation_mood ON conversation (mood);\n"
 

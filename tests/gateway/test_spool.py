@@ -24,9 +24,9 @@ from storage.spool_file import look
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
 from tests.support.cast import assemble
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, own_server
 from tests.support.visitor import call
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

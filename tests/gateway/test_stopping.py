@@ -17,8 +17,8 @@ from gateway.services import Services
 from gateway.web.live import COME_BACK, RESTART, come_back
 from tests.support.cast import assemble
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway, with_server
-from tests.support.post import eventually
 from tests.support.process import free_port
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -44,7 +44,7 @@ async def started(config: Config) -> AsyncIterator[Started]:
             yield Started(RunningGateway(await ready, http), stop, server)
         finally:
             stop.set()
-            await asyncio.wait_for(server, 10)
+            await asyncio.wait_for(server, 60)
 
 
 async def test_before_it_refuses_connections_it_says_that_it_will(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from gateway.files import UNKNOWN_TYPE, FileStore
 from gateway.pictures import MAX_FRAMES
 from gateway.studio import Limits, Studio, StudioClosed
 from tests.support.pictures import PLACE, PNG, moving, opened, picture, png, segment, spelled
+from tests.support.waiting import until
 
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
-DEADLINE = 40.0
 
 
 @pytest.fixture
@@ -158,12 +158,6 @@ async def test_a_picture_that_takes_too_much_is_given_up_and_the_next_one_is_mad
         assert await studio.make(PNG, "image/png") == PNG
     finally:
         await studio.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - processes have no event
-            await asyncio.sleep(0.01)
 
 
 def alive(pid: int) -> bool:

@@ -19,7 +19,8 @@ from storage.protocol import WHOLE
 from tests.support import pictures
 from tests.support.cast import Cast, Shopper, assemble
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.telegram import SECRET, TOKEN, Phone, serving
+from tests.support.serving import serving
+from tests.support.telegram import SECRET, TOKEN, Phone
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "telegram" / "payloads"
 HEADERS = {"X-Telegram-Bot-Api-Secret-Token": SECRET, "Content-Type": "application/json"}

@@ -16,7 +16,8 @@ from connectors.telegram.simulator import create_simulator_app
 from routing.link import LIFE
 from tests.support.cast import Cast, Shopper, assemble, say
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.telegram import SECRET, TOKEN, Phone, serving
+from tests.support.serving import serving
+from tests.support.telegram import SECRET, TOKEN, Phone
 from tests.support.visitor import call
 
 OTHER = "800000002:canary-TOKEN-of-another-bot"

@@ -17,7 +17,8 @@ from storage.protocol import Store, Transaction
 from storage.record import Entry, Recorded
 from tests.support.cast import Cast
 from tests.support.gateway import gateway_config
-from tests.support.post import eventually, running
+from tests.support.post import running
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 _AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -142,7 +143,7 @@ async def test_who_comes_from_far_behind_reads_by_themselves_and_misses_nothing(
             found: list[int] = []
             async with contextlib.aclosing(hub.follow(after)) as batches:
                 while not found or found[-1] < 2500:
-                    found += [recorded.pos for recorded in await asyncio.wait_for(anext(batches), 5)]
+                    found += [recorded.pos for recorded in await asyncio.wait_for(anext(batches), 60)]
             assert found == list(range(after + 1, 2501))
 
 

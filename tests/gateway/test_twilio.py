@@ -25,7 +25,9 @@ from storage.record import Message
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import gateway_config, running_gateway
 from tests.support.pictures import PNG
-from tests.support.twilio import ACCOUNT, NUMBER, TOKEN, Phone, serving, until
+from tests.support.serving import serving
+from tests.support.twilio import ACCOUNT, NUMBER, TOKEN, Phone
+from tests.support.waiting import until
 
 ADA = "+393351234567"
 WA = f"whatsapp:{ADA}"

@@ -13,9 +13,9 @@ from gateway.web.live import BAD_CREDENTIAL
 from gateway.work.pace import Turns
 from tests.support.cast import Cast, Colleague, assemble
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database
 from tests.support.redis import any_server
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from connectors.meta.simulator import escaped
 from connectors.whatsapp.simulator.app import HOOK
 from gateway.reprocess import reprocess
 from storage.protocol import WHOLE
-from tests.support.graph import APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, WABA, until
+from tests.support.graph import APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, WABA
 from tests.support.pictures import PNG
+from tests.support.waiting import until
 from tests.support.whatsapp_town import OTHER, Json, Town, begun, from_shop, whatsapp_town
 
 PAYLOADS = Path(__file__).parents[1] / "connectors" / "whatsapp" / "payloads"
@@ -163,7 +164,7 @@ async def test_a_trouble_of_metas_is_tried_again(town: Town) -> None:
     person, conversation = await begun(town)
     await town.bench.phones.fault("500")
     await town.reply(conversation, text="second try")
-    await town.until_line(conversation, lambda line: line["status"] == "delivered", 20)
+    await town.until_line(conversation, lambda line: line["status"] == "delivered")
     assert [line["text"] for line in await from_shop(town, person)] == ["second try"]
 
 
@@ -172,7 +173,7 @@ async def test_a_lost_answer_is_found_by_its_status_and_nothing_goes_twice(town:
     person, conversation = await begun(town)
     await town.bench.phones.fault("reset_after")
     await town.reply(conversation, text="once")
-    line = await town.until_line(conversation, lambda line: line["status"] == "delivered", 20)
+    line = await town.until_line(conversation, lambda line: line["status"] == "delivered")
     assert not line["possible_duplicate"]
     await town.reply(conversation, text="and on")
     await town.until_line(conversation, lambda line: line["parts"][0]["text"] == "and on" and line["status"] == "delivered")

@@ -193,7 +193,7 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     script = tmp_path / "make-secrets.sh"
 
     def run() -> dict[str, str]:
-        subprocess.run(["sh", script], check=True, capture_output=True, timeout=30)
+        subprocess.run(["sh", script], check=True, capture_output=True, timeout=120)
         return {path.name: path.read_text("utf-8") for path in (tmp_path / "secrets").iterdir()}
 
     first = run()

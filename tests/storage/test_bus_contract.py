@@ -11,7 +11,8 @@ from storage.bus import Bus
 from storage.buses import open_bus
 from storage.local_bus import LocalBus
 from storage.told import HEAD, decode_heads, encode_heads, merge_heads
-from tests.support.redis import any_server, running_cluster, running_server, until
+from tests.support.redis import any_server, running_cluster, running_server
+from tests.support.waiting import until
 
 OpenBus = Callable[[], Awaitable[Bus]]
 

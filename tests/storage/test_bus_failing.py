@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 from storage.redis_bus import talk as talk_module
 from storage.redis_bus.bus import RedisBus
 from tests.support.ports import free_port
-from tests.support.redis import RedisServer, program, running_server, until
+from tests.support.redis import RedisServer, program, running_server
 from tests.support.unwell import AT_ONCE, CANARY, EVENTS, ONCE, assert_away, assert_back, open_redis
+from tests.support.waiting import until
 
 
 @pytest.fixture(params=["valkey", "redis"])

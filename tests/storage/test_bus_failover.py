@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tests.support.redis import running_cluster, running_sentinel, until
+from tests.support.redis import running_cluster, running_sentinel
 from tests.support.unwell import AT_ONCE, CANARY, assert_away, assert_back, open_redis
+from tests.support.waiting import until
 
 
 async def test_a_failover_by_sentinel(tmp_path: Path) -> None:

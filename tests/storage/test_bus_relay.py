@@ -13,8 +13,9 @@ from storage.protocol import WHOLE, Store
 from storage.redis_bus.bus import RedisBus
 from storage.relay import relay_once
 from storage.told import MIRRORED, decode_heads
-from tests.support.redis import RedisServer, running_cluster, running_server, until
+from tests.support.redis import RedisServer, running_cluster, running_server
 from tests.support.rows import entry
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

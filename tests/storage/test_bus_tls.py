@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from storage.buses import open_bus
-from tests.support.redis import running_server, until
+from tests.support.redis import running_server
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
 from storage.spool import open_spool
 from storage.spool_thread import Limits
 from storage.spooling import SpoolingAppender
-from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, driver_url, own_server, run_sql
 from tests.support.redis import running_server
 from tests.support.rows import entry
+from tests.support.waiting import eventually
 
 ONE, TWO = "one", "two"
 

@@ -18,8 +18,8 @@ from storage.spool import Spool, open_spool
 from storage.spool_file import look, set_aside
 from storage.spool_thread import Limits
 from tests.support.faulty_disk import FaultyDisk
-from tests.support.post import eventually
 from tests.support.rows import NOW, entry
+from tests.support.waiting import eventually
 
 LIMITS = Limits(64 * 1024 * 1024)
 

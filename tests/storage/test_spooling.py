@@ -15,8 +15,8 @@ from storage.spool_thread import Limits
 from storage.spooling import SpoolingAppender
 from storage.sqlite.store import SqliteStore
 from tests.support.far_store import FarStore, Line
-from tests.support.post import eventually
 from tests.support.rows import entry
+from tests.support.waiting import eventually
 
 AFTER = 0.2
 

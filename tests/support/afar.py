@@ -14,7 +14,7 @@ from connectors.email.inbound import SECRET_HEADER
 from tests.support.gateway import CHANNELS, gateway_config
 from tests.support.mail import BASE, WEBHOOK_SECRET, mail
 from tests.support.pictures import png
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 HOOK = {SECRET_HEADER: WEBHOOK_SECRET, "Content-Type": "message/rfc822"}
 HTML_HEAD = "MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n"

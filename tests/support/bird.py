@@ -18,8 +18,9 @@ from gateway.work.health import HealthWorker
 from storage.interaction import Interaction, InteractionKind, LogFilter
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import SHOP, gateway_config, running_gateway
-from tests.support.post import eventually
-from tests.support.telegram import SECRET, TOKEN, Phone, serving
+from tests.support.serving import serving
+from tests.support.telegram import SECRET, TOKEN, Phone
+from tests.support.waiting import eventually
 
 SERVER_KEY = "canary-KEY-of/the+server-0123456789abcdef"
 CHAT_SECRET = 'canary-CHAT "secret" 0123456789abcdef'

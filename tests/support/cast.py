@@ -17,8 +17,7 @@ from routing.command import PutAgent, PutQueue, SetMember, SetPresence
 from storage.ids import random_id
 from storage.record import Agent, Presence, Queue, Role
 from tests.support.gateway import SHOP, RunningGateway
-
-DEADLINE = 40.0
+from tests.support.waiting import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)

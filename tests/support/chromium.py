@@ -104,7 +104,7 @@ def _checked(chromium: Chromium) -> Chromium:
             env={**os.environ, **chromium.environment},
             check=True,
             capture_output=True,
-            timeout=30,
+            timeout=120,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise NoChromium(f"{chromium.executable} does not start: {error}") from error

@@ -37,8 +37,8 @@ from tests.support.gateway import SHOP, RunningGateway, gateway_config, running_
 from tests.support.mail import mail_settings
 from tests.support.pictures import PNG
 from tests.support.ports import free_port
-from tests.support.post import eventually
-from tests.support.telegram import serving
+from tests.support.serving import serving
+from tests.support.waiting import eventually
 
 SERVER_KEY: Final = "canary-KEY-of/the+server-0123456789abcdef"
 ACCOUNT_SID: Final = "AC" + "5" * 32

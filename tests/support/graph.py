@@ -1,9 +1,8 @@
 """A simulated WhatsApp on a real port, its phones, and the number's client beside it."""
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +20,7 @@ from connectors.whatsapp.simulator import Account, create_simulator_app
 from connectors.whatsapp.simulator.app import HOOK, PROVIDER, WEBHOOKS, WORLD
 from connectors.whatsapp.simulator.provider import WhatsApp
 from connectors.whatsapp.simulator.state import World
+from tests.support.serving import serving
 from tests.support.settings import settings_of
 
 TOKEN = "canary-ACCESS-token-9f3a"
@@ -52,26 +52,6 @@ def make_settings(graph_base: str = "http://127.0.0.1:9", **changes: Any) -> Set
 def signed_headers(body: bytes, secret: str = APP_SECRET) -> dict[str, str]:
     """What Meta sends beside ``body``."""
     return {"Content-Type": "application/json", "X-Hub-Signature-256": "sha256=" + sign("sha256", Secret(secret), body)}
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Waits for ``condition``, which changes in the same event loop; fails after ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  the simulator has no event for each of its fields
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """``app`` on a free loopback port; gives its root URL."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import ssl
 import subprocess
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +23,13 @@ from connectors.email.inbound import parse
 from connectors.event import AnyEvent
 from tests.support.dovecot import PASSWORD, Dovecot
 from tests.support.settings import settings_of
+from tests.support.waiting import DEADLINE
 
 ADDRESS = "support@shop.example"
 SECRET = "canary-support-address-0123456789"
 WEBHOOK_SECRET = "canary-mail-webhook-0123456789"
 SMTP_PASSWORD = "canary-smtp-server-0123456789"
 AUTHSERV = "mx.shop.example"
-SOON = 15.0
 QUICK = ImapTiming(idle=5.0, connect=5.0, read=10.0, first_wait=0.05, last_wait=0.4)
 
 BASE: dict[str, Any] = {
@@ -88,16 +88,6 @@ def request_of(raw: bytes, **headers: str) -> Request:
 
 def events_of(raw: bytes, settings: Settings | None = None, **headers: str) -> Sequence[AnyEvent]:
     return parse(request_of(raw, **headers), settings or mail_settings())
-
-
-async def until(true: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Waits for what only looking can tell."""
-    async with asyncio.timeout(SOON):
-        while True:
-            found = true()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.01)
 
 
 async def read_file(stored: str) -> bytes:
@@ -172,7 +162,7 @@ class Post:
 
     async def mail(self, count: int = 1) -> bytes:
         """The newest mail, when there are so many."""
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(DEADLINE):
             while len(self.taken) < count:
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -241,5 +231,5 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     key, cert = folder / "key.pem", folder / "cert.pem"
     names = "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     command = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {cert} -days 2 {names}"
-    subprocess.run(command.split(), check=True, capture_output=True, timeout=30)
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=120)
     return cert, key

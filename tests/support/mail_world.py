@@ -11,7 +11,7 @@ from aiohttp import web
 from connectors.email.simulator import WORLD, World, create_simulator_app
 from connectors.email.simulator.mailbox import Folder
 from tests.support.mail import ADDRESS, AUTHSERV, WEBHOOK_SECRET
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 #: The mailbox's password is the secret that all of the simulator's doors have.
 PASSWORD = WEBHOOK_SECRET

@@ -19,8 +19,8 @@ from connectors.instagram.client import InstagramClient
 from connectors.messenger.client import MessengerClient
 from connectors.messenger.simulator import SIMULATOR, Account, Simulator, create_simulator_app
 from tests.support.pictures import PNG
+from tests.support.serving import serving
 from tests.support.settings import settings_of
-from tests.support.telegram import serving
 
 Platform = Literal["messenger", "instagram"]
 

@@ -36,18 +36,6 @@ T = TypeVar("T")
 
 _outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)
 
-DEADLINE = 40.0
-
-
-async def eventually(look: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool, seconds: float = DEADLINE) -> T:
-    """Look until it is as wanted; fails loudly after ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = await look()
-            if wanted(found):
-                return found
-            await asyncio.sleep(0.01)
-
 
 @contextlib.asynccontextmanager
 async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.Task[None]]:

@@ -21,7 +21,7 @@ from tests.support.ports import free_port
 from tests.support.telegram import SECRET, TOKEN
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 20.0
+READY_SECONDS = 90.0
 
 __all__ = ["SECRET", "TOKEN", "GatewayProcess", "free_port", "seed_agent", "write_config"]
 
@@ -117,9 +117,9 @@ class GatewayProcess:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 15)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
-    async def dead(self, seconds: float = 20.0) -> None:
+    async def dead(self, seconds: float = 60.0) -> None:
         """Wait until it has died by itself."""
         assert self.process is not None
         await asyncio.wait_for(self.process.wait(), seconds)

@@ -10,7 +10,7 @@ import ctypes
 import importlib.util
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +26,9 @@ from redis.exceptions import RedisError
 
 from tests.support.ports import free_port
 from tests.support.secret_stores import search_keys
+from tests.support.waiting import until
 
-READY_SECONDS: Final = 15.0
+READY_SECONDS: Final = 60.0
 _OTHER: Final = Path(os.environ.get("SPORTELLO_TEST_REDIS_SERVER", "/usr/bin/redis-server"))
 _DIE_WITH_PARENT: Final = 1  # prctl(2), PR_SET_PDEATHSIG
 
@@ -55,16 +56,6 @@ def program(name: str) -> Path:
     if not _OTHER.exists():
         pytest.skip(f"NOT TESTED ON REDIS: {_OTHER} is missing (apt install redis-server)")
     return _OTHER
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
-    """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(seconds):
-        while True:
-            answer = condition()
-            if await answer if isinstance(answer, Awaitable) else answer:
-                return
-            await asyncio.sleep(0.005)
 
 
 def _stopped(pid: int) -> bool:

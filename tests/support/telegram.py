@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,32 +18,13 @@ from connectors.contract import ClientContext, Failure, Outbound, Outcome, Reque
 from connectors.telegram import CONNECTOR, Settings
 from connectors.telegram.client import PollTiming, TelegramClient
 from connectors.telegram.simulator import create_simulator_app
+from tests.support.serving import serving
 from tests.support.settings import settings_of
 
 TOKEN = "700000001:canary-TOKEN-9f3a"
 SECRET = "canary-SECRET-77"
 #: The smallest PNG.
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Waits for ``condition``, which changes in the same event loop; fails after ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  the simulator has no event for each of its fields
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """``app`` on a free loopback port; gives its root URL."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from storage.protocol import WHOLE
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
 from tests.support.messenger import APP_SECRET, Handset, Platform, account_of, raw_settings
-from tests.support.post import eventually
-from tests.support.telegram import serving
+from tests.support.serving import serving
+from tests.support.waiting import eventually
 
 OTHER_PAGE = "104000000000777"
 

@@ -1,9 +1,8 @@
 """A simulated Twilio on a real port, and the clients beside it."""
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from connectors.twilio.simulator import PLACE, Place, create_simulator_app
 from connectors.whatsapp_twilio import Settings as WhatsappSettings
 from connectors.whatsapp_twilio.client import WhatsappTwilioClient
 from tests.support.pictures import PNG
+from tests.support.serving import serving
 from tests.support.settings import settings_of
 
 ACCOUNT = "AC" + "0123456789abcdef" * 2
@@ -28,26 +28,6 @@ TOKEN = "canary-twilio-auth-token-1"
 SERVICE = "MG" + "fedcba9876543210" * 2
 NUMBER = "+15005550006"
 URL = "https://shop.example.org/webhooks/shop"
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Waits for ``condition``, which changes in the same event loop; fails after ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  the simulator has no event for each of its fields
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """``app`` on a free loopback port; gives its root URL."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 def sms_settings(**changes: Any) -> SmsSettings:

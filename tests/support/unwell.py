@@ -6,8 +6,8 @@ from storage.buses import open_bus
 from storage.protocol import WHOLE
 from storage.record import Recorded
 from storage.redis_bus.bus import RedisBus
-from tests.support.redis import until
 from tests.support.rows import entry
+from tests.support.waiting import DEADLINE, until
 
 CANARY = "canary-hunter2"
 #: Seconds: the time-out of a call, and what a crowded machine may add.
@@ -50,7 +50,7 @@ async def assert_away(bus: RedisBus, said: str, *, first: float = ONCE) -> None:
     assert loop.time() - noticed < AT_ONCE * 10
 
 
-async def assert_back(bus: RedisBus, seconds: float = 10.0) -> None:
+async def assert_back(bus: RedisBus, seconds: float = DEADLINE) -> None:
     await until(lambda: bus.state == "", seconds)
     await bus.mirror(EVENTS)
     assert await bus.read(WHOLE, 0, 100) == EVENTS

@@ -14,9 +14,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tests.support.cast import DEADLINE, Answer, Cast, Shopper
+from tests.support.cast import Answer, Cast, Shopper
 from tests.support.gateway import IDENTITY_SECRET
 from tests.support.pictures import PNG
+from tests.support.waiting import DEADLINE
 
 
 def jwt(secret: str = IDENTITY_SECRET, alg: str = "HS256", **claims: object) -> str:

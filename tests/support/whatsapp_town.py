@@ -14,6 +14,7 @@ from storage.protocol import WHOLE
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
 from tests.support.graph import Bench, raw_settings, signed_headers, whatsapp_bench
+from tests.support.waiting import DEADLINE
 
 OTHER = "106540352242999"
 Json = dict[str, Any]
@@ -46,9 +47,9 @@ class Town:
         found: Json = answer.json
         return found
 
-    async def until_line(self, conversation: Json, wanted: Any, seconds: float = 10.0) -> Json:
+    async def until_line(self, conversation: Json, wanted: Any) -> Json:
         """The newest outbound line once it is as wanted."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 lines = [line for line in await self.lines(conversation) if line["kind"] == "outbound"]
                 if lines and wanted(lines[-1]):

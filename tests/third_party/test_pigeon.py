@@ -19,7 +19,7 @@ from connectors.registry import kinds, load_connector
 from storage.protocol import WHOLE
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[2]
 PIGEON = Path(__file__).parent / "pigeon"

@@ -14,7 +14,8 @@ from connectors.email.client import EmailClient
 from connectors.email.imap import KEYWORD
 from connectors.email.inbound import ARRIVED, TRUE_SIZE, parse, verify
 from tests.support.dovecot import Dovecot, running_dovecot
-from tests.support.mail import QUICK, SOON, mail, mail_client, mail_settings, mailbox, until
+from tests.support.mail import QUICK, mail, mail_client, mail_settings, mailbox
+from tests.support.waiting import DEADLINE, until
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ class Gateway:
         self._iterator = client.receive()
 
     async def next(self) -> Request:
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(DEADLINE):
             request = await anext(self._iterator)
         assert isinstance(request, Request)
         return request

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tests.support.mail import QUICK, SOON, mail, mail_client, mail_settings
+from tests.support.mail import QUICK, mail, mail_client, mail_settings
+from tests.support.waiting import DEADLINE
 
 MAIL = mail("announced")
 
@@ -91,7 +92,7 @@ async def first(script: Script) -> bytes:
     box = {"host": "127.0.0.1", "port": script.port, "security": "none", "username": "u", "password": "p", "since": "2020-01-01"}
     async with mail_client(mail_settings(mailboxes=[box]), replace(QUICK, idle=600.0, read=30.0)) as client:
         requests = client.receive()
-        async with asyncio.timeout(SOON / 3):
+        async with asyncio.timeout(DEADLINE / 3):
             request = await anext(requests)
         await requests.aclose()  # type: ignore[attr-defined]
     return request.body

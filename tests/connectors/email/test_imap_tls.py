@@ -12,8 +12,9 @@ from aiohttp import web
 
 from connectors.abilities import Component, Finding
 from tests.support.dovecot import Dovecot, Tls, running_dovecot
-from tests.support.mail import SOON, certificate, mail, mail_client, mail_settings, mailbox, until
-from tests.support.telegram import serving
+from tests.support.mail import certificate, mail, mail_client, mail_settings, mailbox
+from tests.support.serving import serving
+from tests.support.waiting import DEADLINE, until
 
 USER = "shop"
 
@@ -91,7 +92,7 @@ async def first(box: dict[str, Any]) -> bytes:
     """The first mail that is taken."""
     async with mail_client(mail_settings(mailboxes=[box])) as client:
         requests = client.receive()
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(DEADLINE):
             request = await anext(requests)
         await requests.aclose()  # type: ignore[attr-defined]
     return request.body

@@ -9,8 +9,9 @@ from connectors.email.imap import KEYWORD
 from storage import open_store
 from storage.protocol import WHOLE
 from tests.support.dovecot import PASSWORD, running_dovecot
-from tests.support.mail import ADDRESS, AUTHSERV, SECRET, mail, until
+from tests.support.mail import ADDRESS, AUTHSERV, SECRET, mail
 from tests.support.process import GatewayProcess, free_port
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.crash
 

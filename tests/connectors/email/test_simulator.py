@@ -15,8 +15,9 @@ from connectors.email.imap import KEYWORD
 from gateway.work import calling, doubt
 from tests.support.cast import Cast, assemble
 from tests.support.gateway import CHANNELS, gateway_config, running_gateway
-from tests.support.mail import BASE, until
+from tests.support.mail import BASE
 from tests.support.mail_world import MailWorld, mail_world
+from tests.support.waiting import until
 
 
 @dataclass

@@ -14,7 +14,7 @@ from gateway.server import run_gateway
 from gateway.services import Services
 from tests.support.cast import assemble
 from tests.support.gateway import RunningGateway, gateway_config
-from tests.support.mail import until
+from tests.support.waiting import until
 
 
 async def test_a_mail_there_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

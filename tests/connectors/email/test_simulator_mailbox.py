@@ -14,8 +14,9 @@ from connectors.contract import Request
 from connectors.email.client import EmailClient
 from connectors.email.imap import KEYWORD, FolderReader
 from connectors.email.inbound import parse
-from tests.support.mail import ADDRESS, QUICK, SOON, mail, mail_client, mail_settings, until
+from tests.support.mail import ADDRESS, QUICK, mail, mail_client, mail_settings
 from tests.support.mail_world import PASSWORD, MailWorld, mail_world
+from tests.support.waiting import DEADLINE, until
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ async def test_the_end_of_one_connection_is_no_failure_and_of_several_it_is(worl
 
 async def test_a_client_stops_at_once_in_the_middle_of_a_login(world: MailWorld) -> None:
     await world.fault("hang", "login", seconds=600.0)
-    async with asyncio.timeout(SOON / 2):
+    async with asyncio.timeout(DEADLINE / 2):
         async with taking(world.mailbox(), read=60.0) as found:
             await until(lambda: bool(found.client.readers) and found.reader._client is not None)
         assert not found.taken
@@ -254,7 +255,7 @@ async def test_the_simulator_stops_while_clients_wait() -> None:
             await world.fault("hang", "login", seconds=600.0)
             other = await clients.enter_async_context(taking(world.mailbox()))
             await until(lambda: bool(other.client.readers) and other.reader._client is not None)
-        async with asyncio.timeout(SOON / 2):
+        async with asyncio.timeout(DEADLINE / 2):
             await until(lambda: bool(found.reader.state.problem) and bool(other.reader.state.problem))
 
 

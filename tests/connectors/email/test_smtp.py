@@ -17,7 +17,7 @@ from connectors.email.outbound import read_reply, render
 from connectors.email.settings import Settings
 from connectors.errors import FailureKind
 from tests.support.mail import SMTP_PASSWORD, certificate, mail_client, mail_settings, running_post, smtp_section
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 
 def answer(*parts: AnyPart, id_: str = "msg_0000000000000000000000000a", to: str = "ada@example.org", **more: Any) -> Outbound:

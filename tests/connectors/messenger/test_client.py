@@ -15,8 +15,8 @@ from connectors.event import AnyEvent, MessageEchoed, MessageReceived
 from connectors.meta.webhook import handshake
 from tests.support.messenger import APP_SECRET, TOKEN, MetaBench, a_file, meta_bench
 from tests.support.pictures import PNG
-from tests.support.post import eventually
-from tests.support.telegram import serving
+from tests.support.serving import serving
+from tests.support.waiting import eventually
 
 
 def connector_of(bench: MetaBench) -> Any:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from connectors.abilities import Profile, ProfileSource
 from tests.support.messenger import TOKEN, MetaBench
-from tests.support.telegram import serving
+from tests.support.serving import serving
 
 
 async def test_m8_who_has_written_has_a_name(bench: MetaBench) -> None:

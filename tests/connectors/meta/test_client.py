@@ -11,7 +11,8 @@ from aiohttp import web
 from connectors.contract import Call, ClientContext, no_links
 from connectors.meta.client import GraphClient, accept_media_url, fetched
 from connectors.meta.failure import failure_of
-from tests.support.graph import TOKEN, make_settings, serving
+from tests.support.graph import TOKEN, make_settings
+from tests.support.serving import serving
 
 
 @dataclass

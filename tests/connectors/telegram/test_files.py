@@ -10,7 +10,8 @@ from connectors.abilities import FetchedMedia
 from connectors.content import Media, MediaKind, Text
 from connectors.contract import Failure, Sent
 from connectors.errors import FailureKind
-from tests.support.telegram import PIXEL, TOKEN, Bench, deliver, serving
+from tests.support.serving import serving
+from tests.support.telegram import PIXEL, TOKEN, Bench, deliver
 
 
 async def test_photo_with_caption(bench: Bench) -> None:

@@ -12,7 +12,9 @@ from connectors.event import AnyEvent, ChatStarted, ConsentChanged, MessageEdite
 from connectors.telegram import CONNECTOR, Settings
 from connectors.telegram.client import TelegramClient
 from connectors.telegram.simulator.app import UPDATES
-from tests.support.telegram import PIXEL, Bench, deliver, serving, take, until
+from tests.support.serving import serving
+from tests.support.telegram import PIXEL, Bench, deliver, take
+from tests.support.waiting import until
 
 
 async def test_an_update_is_forgotten_only_after_it_was_stored(bench: Bench) -> None:

@@ -15,7 +15,9 @@ from connectors.errors import FailureKind
 from connectors.event import MessageReceived, PayloadIgnored
 from connectors.telegram import CONNECTOR, Settings
 from connectors.telegram.simulator.app import UPDATES
-from tests.support.telegram import SECRET, TOKEN, Bench, deliver, serving, until
+from tests.support.serving import serving
+from tests.support.telegram import SECRET, TOKEN, Bench, deliver
+from tests.support.waiting import until
 
 
 def test_the_client_offers_everything_that_a_bot_can(bench: Bench) -> None:

@@ -18,7 +18,9 @@ from connectors.telegram.simulator.app import UPDATES
 from connectors.telegram.simulator.ledger import Ledger
 from connectors.telegram.simulator.limits import ApiError, RateLimits
 from connectors.telegram.simulator.state import MESSAGES_PER_CHAT, World
-from tests.support.telegram import TOKEN, Bench, Phone, serving, telegram_bench, until
+from tests.support.serving import serving
+from tests.support.telegram import TOKEN, Bench, Phone, telegram_bench
+from tests.support.waiting import until
 
 
 async def ask(bench: Bench, method: str, token: str = TOKEN, **parameters: Any) -> tuple[int, dict[str, Any]]:

@@ -25,8 +25,9 @@ from connectors.sms import CONNECTOR as SMS
 from connectors.twilio.http import make_sdk
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
 from tests.support.pictures import PNG
-from tests.support.twilio import Bench, sms_settings, until
+from tests.support.twilio import Bench, sms_settings
 from tests.support.twilio_sends import ADA, PHOTO, send, statuses
+from tests.support.waiting import until
 
 
 def test_what_the_clients_can_do() -> None:

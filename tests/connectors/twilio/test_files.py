@@ -7,8 +7,10 @@ from connectors.content import Media
 from connectors.event import MessageReceived
 from connectors.sms import CONNECTOR as SMS
 from tests.support.pictures import PNG
-from tests.support.twilio import TOKEN, Bench, serving, sms_settings, twilio_bench, until
+from tests.support.serving import serving
+from tests.support.twilio import TOKEN, Bench, sms_settings, twilio_bench
 from tests.support.twilio_sends import ADA
+from tests.support.waiting import until
 
 
 async def photo_of(bench: Bench) -> str:

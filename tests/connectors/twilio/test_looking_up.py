@@ -12,8 +12,9 @@ from connectors.event import MessageReceived
 from connectors.sms import CONNECTOR as SMS
 from connectors.twilio.resources import Message, is_like
 from tests.support.pictures import PNG
-from tests.support.twilio import NUMBER, Bench, sms_settings, until
+from tests.support.twilio import NUMBER, Bench, sms_settings
 from tests.support.twilio_sends import ADA, PHOTO, send
+from tests.support.waiting import until
 
 
 async def find(bench: Bench, call: Call, since: datetime | None = None, **changes: Any) -> list[str] | None:

@@ -11,7 +11,8 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from tests.support.pictures import PNG
-from tests.support.twilio import ACCOUNT, NUMBER, TOKEN, Bench, twilio_bench, until
+from tests.support.twilio import ACCOUNT, NUMBER, TOKEN, Bench, twilio_bench
+from tests.support.waiting import until
 
 ADA = "+393351234567"
 WA = f"whatsapp:{ADA}"

@@ -12,8 +12,9 @@ from connectors.event import MessageReceived
 from connectors.twilio.simulator import Template as Stored
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
 from tests.support.pictures import PNG
-from tests.support.twilio import Bench, until
+from tests.support.twilio import Bench
 from tests.support.twilio_sends import ADA, PHOTO, WA, send_whatsapp, statuses
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from connectors.errors import FailureKind
 from connectors.meta.simulator.files import Lookaside
 from connectors.whatsapp import CONNECTOR
 from connectors.whatsapp.simulator.app import HOOK
-from tests.support.graph import APP_SECRET, TOKEN, VERIFY_TOKEN, Bench, serving, whatsapp_bench
+from tests.support.graph import APP_SECRET, TOKEN, VERIFY_TOKEN, Bench, whatsapp_bench
+from tests.support.serving import serving
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 

@@ -18,8 +18,10 @@ from connectors.contract import Request
 from connectors.signature import sign
 from connectors.whatsapp import CONNECTOR
 from connectors.whatsapp.simulator.app import HOOK
-from tests.support.graph import APP_SECRET, NUMBER, TOKEN, WABA, Bench, make_settings, serving, until, whatsapp_bench
+from tests.support.graph import APP_SECRET, NUMBER, TOKEN, WABA, Bench, make_settings, whatsapp_bench
 from tests.support.process import free_port
+from tests.support.serving import serving
+from tests.support.waiting import until
 
 PNG = {"data": "iVBORw0KGgo=", "mime": "image/png"}
 

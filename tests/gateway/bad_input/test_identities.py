@@ -18,10 +18,11 @@ from connectors.telegram import Settings
 from routing.identity import identify
 from storage.record import KnownIdentity
 from tests.gateway.bad_input.rows import SIGNED, update
-from tests.support.cast import DEADLINE, Shopper, assemble
+from tests.support.cast import Shopper, assemble
 from tests.support.gateway import BOT_SECRET, CHANNELS, gateway_config, running_gateway
 from tests.support.settings import settings_of
 from tests.support.twilio import ACCOUNT, NUMBER, sms_settings
+from tests.support.waiting import DEADLINE
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -10,9 +10,10 @@ from gateway.web import media
 from storage.file import StoredFile
 from storage.ids import random_id
 from tests.gateway.web.test_public_files import link
-from tests.support.cast import DEADLINE, Answer, Cast
+from tests.support.cast import Answer, Cast
 from tests.support.pictures import FRAME, PLACE, gif, jpeg, opened, picture, png, segment, spelled, webp
 from tests.support.visitor import upload
+from tests.support.waiting import DEADLINE
 
 SCRIPT = b"<script>alert(1)</script>"
 DANGEROUS = {

@@ -12,7 +12,8 @@ from routing.line import FUTURE, PAST, TEXT_CHARS
 from storage.protocol import WHOLE
 from storage.record import Recorded
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
-from tests.support.cast import DEADLINE, Cast
+from tests.support.cast import Cast
+from tests.support.waiting import DEADLINE
 
 
 async def _shown(cast: Cast, body: bytes) -> tuple[dict[str, Any], Recorded]:

@@ -35,9 +35,9 @@ from tests.support import pictures
 from tests.support.canary import Hit, search_bytes, search_folders, search_store, search_text
 from tests.support.flock import ADDRESS, KINDS, Flock, canary, flock
 from tests.support.mail import mail
-from tests.support.post import eventually
 from tests.support.postgres import PostgresServer, driver_url, own_server
 from tests.support.redis import running_server
+from tests.support.waiting import eventually
 
 #: A code of each place where an error can stand: refused at once, and told later by a status.
 CODES = {

@@ -22,8 +22,9 @@ from gateway.cli.common import UserError
 from gateway.work.probe import ProbeWorker
 from storage.interaction import Interaction, InteractionKind
 from tests.support.bird import Aviary
+from tests.support.serving import serving
 from tests.support.settings import settings_of
-from tests.support.telegram import SECRET, TOKEN, serving
+from tests.support.telegram import SECRET, TOKEN
 
 ROOT = Path(__file__).parents[3]
 OURS = "https://chat.example.org/webhooks/shop"

@@ -21,8 +21,8 @@ from storage.errors import StorageError, Unavailable
 from storage.interaction import Interaction, InteractionKind, LogFilter
 from storage.protocol import Store
 from tests.support.far_store import FarStore, Line
-from tests.support.post import eventually
 from tests.support.postgres import driver_url, fresh_database
+from tests.support.waiting import eventually
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 DROPPED = "sportello_channel_log_dropped_total"

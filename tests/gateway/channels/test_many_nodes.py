@@ -13,8 +13,8 @@ from connectors.abilities import Component
 from gateway.work.health import CONSUMER, HealthWorker
 from storage.protocol import WHOLE
 from tests.support.gateway import RunningGateway, gateway_config, running_gateway
-from tests.support.post import eventually
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database
+from tests.support.waiting import eventually
 
 TYPE = "channel.health_changed"
 Pair = tuple[RunningGateway, RunningGateway]

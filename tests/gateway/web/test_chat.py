@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway.web import live
-from tests.support.cast import DEADLINE, Cast, Frames, Shopper, say
+from tests.support.cast import Cast, Frames, Shopper, say
 from tests.support.gateway import SHOP, gateway_config, running_gateway
 from tests.support.visitor import jwt
+from tests.support.waiting import DEADLINE
 
 
 async def _texts(cast: Cast, shopper: Shopper, wanted: int) -> list[str]:

@@ -13,7 +13,7 @@ from gateway.web import live
 from storage.record import Author, AuthorKind, Entry, Message, MessageKind
 from tests.support.cast import Cast, Frames, Shopper, say
 from tests.support.gateway import SHOP
-from tests.support.mail import until
+from tests.support.waiting import until
 from tests.support.wire import RawSocket
 
 _PIECES = 400

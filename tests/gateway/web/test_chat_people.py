@@ -8,9 +8,10 @@ import pytest
 
 from gateway.whisper import PAUSE, TTL, Listener, Whisper, Whispers
 from storage import utc_now
-from tests.support.cast import DEADLINE, Answer, Cast, Shopper, say
+from tests.support.cast import Answer, Cast, Shopper, say
 from tests.support.gateway import SHOP
 from tests.support.visitor import call, events, jwt, lines
+from tests.support.waiting import DEADLINE
 
 
 async def _customer(cast: Cast, shopper: Shopper) -> dict[str, Any]:

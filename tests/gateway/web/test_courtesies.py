@@ -14,7 +14,8 @@ from storage.protocol import WHOLE
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
 from tests.support.cast import Cast
 from tests.support.gateway import RunningGateway
-from tests.support.post import Letter, Office, Provider, eventually, office
+from tests.support.post import Letter, Office, Provider, office
+from tests.support.waiting import eventually
 
 
 def change(gateway: RunningGateway, id_: str, **fields: Any) -> None:

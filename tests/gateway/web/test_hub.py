@@ -62,10 +62,10 @@ async def test_what_comes_between_reading_and_joining_is_not_lost(store: Store) 
             assert _positions(await anext(feed)) == [1, 2, 3]
             # What it was given came from memory; these come while it does not listen.
             await _append(store, 2, hub)
-            assert _positions(await asyncio.wait_for(anext(feed), 5)) == [4, 5]
+            assert _positions(await asyncio.wait_for(anext(feed), 60)) == [4, 5]
             joined = asyncio.ensure_future(anext(feed))
             await _append(store, 1, hub)
-            assert _positions(await asyncio.wait_for(joined, 5)) == [6]
+            assert _positions(await asyncio.wait_for(joined, 60)) == [6]
         assert hub.subscribers == 0
 
 
@@ -75,10 +75,10 @@ async def test_a_burst_beyond_the_buffer_is_caught_up_from_the_store(store: Stor
         async with contextlib.aclosing(hub.follow(1)) as feed:
             joined = asyncio.ensure_future(anext(feed))
             await _append(store, 1, hub)
-            found = _positions(await asyncio.wait_for(joined, 5))
+            found = _positions(await asyncio.wait_for(joined, 60))
             await _append(store, 40, hub)
             while len(found) < 41:
-                found += _positions(await asyncio.wait_for(anext(feed), 5))
+                found += _positions(await asyncio.wait_for(anext(feed), 60))
         assert found == list(range(2, 43))
 
 
@@ -93,10 +93,10 @@ async def test_who_is_hopelessly_behind_is_told_so(store: Store) -> None:
             joined = asyncio.ensure_future(anext(feed))
             await _joined(hub)
             await _append(store, 1, hub)
-            assert _positions(await asyncio.wait_for(joined, 5)) == [31]
+            assert _positions(await asyncio.wait_for(joined, 60)) == [31]
             await _append(store, 40, hub)
             with pytest.raises(Overrun):
-                await asyncio.wait_for(anext(feed), 5)
+                await asyncio.wait_for(anext(feed), 60)
 
 
 def _events(first: int, last: int) -> list[Recorded]:

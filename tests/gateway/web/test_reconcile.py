@@ -12,7 +12,8 @@ from gateway.web.reconcile import look
 from storage.protocol import Transaction
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
 from tests.support.cast import Cast
-from tests.support.post import Letter, Office, eventually, office
+from tests.support.post import Letter, Office, office
+from tests.support.waiting import eventually
 
 
 async def test_what_came_in_is_in_the_history_or_says_why_not(cast: Cast) -> None:

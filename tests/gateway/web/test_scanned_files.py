@@ -16,8 +16,8 @@ from tests.support.cast import Answer, Cast, assemble
 from tests.support.clamd import EICAR, SIGNATURE, FakeClamd, fake_clamd
 from tests.support.gateway import gateway_config, running_gateway
 from tests.support.pictures import PNG, spelled
-from tests.support.post import eventually
 from tests.support.visitor import call, events, lines, upload
+from tests.support.waiting import eventually
 
 SAYS = {"type": "message", "id": "uuid-0001", "text": "Look at this"}
 #: Pauses that nobody has to sit through.

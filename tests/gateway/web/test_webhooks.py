@@ -18,8 +18,9 @@ from gateway.intake import entry_of, read_events
 from gateway.reprocess import reprocess
 from storage.protocol import WHOLE
 from tests.gateway.bad_input.rows import HOOK, SIGNED, update
-from tests.support.cast import DEADLINE, Cast, Shopper
+from tests.support.cast import Cast, Shopper
 from tests.support.gateway import BOT_SECRET, SHOP, RunningGateway, gateway_config, running_gateway, with_server
+from tests.support.waiting import DEADLINE
 from tests.support.wire import raw_http
 
 

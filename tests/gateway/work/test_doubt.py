@@ -24,8 +24,9 @@ from gateway.work.outbox import OutboxWorker
 from gateway.work.pace import Pace
 from storage.interaction import InteractionKind
 from storage.record import Message
-from tests.support.post import Office, Provider, Settings, connector, eventually, office, render, running
+from tests.support.post import Office, Provider, Settings, connector, office, render, running
 from tests.support.rows import NOW, item
+from tests.support.waiting import eventually
 
 DONE = {Status.SENT, Status.FAILED, Status.EXPIRED}
 

@@ -27,8 +27,9 @@ from storage.spool_file import look
 from storage.spool_thread import Limits
 from storage.spooling import SpoolingAppender
 from tests.support.far_store import FarStore, Line
-from tests.support.post import Letter, Office, eventually, office, request, running
+from tests.support.post import Letter, Office, office, request, running
 from tests.support.rows import entry
+from tests.support.waiting import eventually
 
 CHANNELS = ("post", "other")
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from gateway.work.duty import Duties, wanted
 from storage import open_store
 from storage.protocol import Duty
 from storage.record import Node
-from tests.support.post import eventually
 from tests.support.shared import SharedStore
+from tests.support.waiting import until
 
 DUTIES: dict[Duty, str] = {("router", number): "router" for number in range(16)} | {("tick", 0): "router", ("sender", 0): "sender"}
 TTL, RENEW = 0.6, 0.05
@@ -40,13 +40,6 @@ async def keeping(duties: Duties) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         task.cancel()
         await asyncio.wait({task})
-
-
-async def until(look: Callable[[], Any]) -> None:
-    async def now() -> Any:
-        return look()
-
-    await eventually(now)
 
 
 def test_duties_spread_over_all_who_can_and_few_move() -> None:

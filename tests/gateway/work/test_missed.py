@@ -11,7 +11,8 @@ from gateway.services import Services
 from gateway.work.missed import LONGEST_GAP, OVERLAP, MissedWorker, duty_name, is_finder, setting_name
 from gateway.work.roster import duties_of
 from storage.interaction import InteractionKind
-from tests.support.post import Letter, Office, Provider, eventually, office, request, running
+from tests.support.post import Letter, Office, Provider, office, request, running
+from tests.support.waiting import eventually
 
 
 class Archive(Provider):

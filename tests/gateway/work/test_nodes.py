@@ -18,8 +18,9 @@ from gateway.work.route import RouteWorker
 from routing.router import CONSUMER
 from storage.errors import Superseded
 from storage.record import MessageKind
-from tests.support.post import Letter, Office, eventually, office, request, running
+from tests.support.post import Letter, Office, office, request, running
 from tests.support.shared import another_node, keeping, partitions_of
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ from gateway.work.tick import KEEP_KEYS, KEEP_PARKED, TickWorker
 from routing.command import Snooze
 from storage.record import State
 from tests.support.pictures import PNG
-from tests.support.post import Letter, Office, eventually, office, request, running
+from tests.support.post import Letter, Office, office, request, running
+from tests.support.waiting import eventually
 
 
 class Clock:

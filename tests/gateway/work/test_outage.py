@@ -22,7 +22,8 @@ from routing.command import FinishAttempt
 from routing.router import Router
 from storage.errors import Unavailable
 from storage.protocol import Store, Transaction
-from tests.support.post import Letter, Office, eventually, office, running
+from tests.support.post import Letter, Office, office, running
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 

@@ -15,7 +15,8 @@ from gateway.work.outbox import OutboxWorker
 from gateway.work.pace import Pace, Turns
 from storage.local_bus import LocalBus
 from storage.record import Attempt, Message, Priority
-from tests.support.post import Office, eventually, office, running
+from tests.support.post import Office, office, running
+from tests.support.waiting import eventually
 
 DONE = {Status.SENT, Status.FAILED, Status.EXPIRED}
 

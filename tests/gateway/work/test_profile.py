@@ -23,6 +23,7 @@ from gateway.work.roster import duties_of
 from storage.interaction import InteractionKind
 from tests.support import post
 from tests.support.post import Letter, Office, Provider, Settings, office, request
+from tests.support.waiting import DEADLINE
 
 ADA = Identity("post", "", "ada")
 
@@ -236,7 +237,7 @@ async def test_the_worker_runs_by_itself(tmp_path: Path) -> None:
         worker = ProfileWorker(here.office.services, every=0.01)
         async with post.running(worker.run):
             await here.writes("ada")
-            async with asyncio.timeout(post.DEADLINE):
+            async with asyncio.timeout(DEADLINE):
                 while not here.register.asked:
                     await asyncio.sleep(0.01)
                     here.clock.forward(seconds=1)

@@ -17,7 +17,8 @@ from gateway.work.media import MediaWorker
 from storage.file import StoredFile, Verdict
 from storage.protocol import WHOLE
 from tests.support.clamd import EICAR, SIGNATURE, FakeClamd, fake_clamd
-from tests.support.post import Letter, Office, eventually, office, running
+from tests.support.post import Letter, Office, office, running
+from tests.support.waiting import eventually
 
 PDF = b"%PDF-1.7 " + b"0" * 20
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.log import configure
 from gateway.metrics import Metrics
 from gateway.work.supervise import Supervisor, Worker
-from tests.support.post import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
