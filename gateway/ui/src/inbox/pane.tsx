@@ -62,7 +62,7 @@ function Actions({ conversation }: { conversation: Conversation }): JSX.Element 
   return (
     <div class="actions" role="toolbar" aria-label={t('actions')}>
       {!done && !mine && (
-        <button type="button" class="primary" disabled={busy.value} onClick={() => void act(id, 'accept')}><Icon name="check" size={18} /> {t('accept')}</button>
+        <button type="button" class="primary" disabled={busy.value} aria-label={t('accept')} title={t('accept')} onClick={() => void act(id, 'accept')}><Icon name="check" size={18} /><span class="spare"> {t('accept')}</span></button>
       )}
       {mine && !done && (
         <button type="button" disabled={busy.value} title={t('hand_back')} onClick={() => void act(id, 'assign', { agent_id: null })}><Icon name="back" size={18} /><span class="word">{t('hand_back')}</span></button>
