@@ -58,5 +58,5 @@ async def test_replies_go_out_in_order(tmp_path: Path, jump: timedelta) -> None:
             async def look() -> list[Status | None]:
                 return [(await open_.message(one)).status for one in ids]
 
-            await eventually(look, lambda found: set(found) == {Status.SENT}, seconds=5)
+            await eventually(look, lambda found: set(found) == {Status.SENT})
         assert open_.provider.texts == ["r1", "r2", "r3", "r4"]

@@ -135,7 +135,7 @@ async def test_a_full_disk_under_postgresql_loses_nothing_and_it_goes_on(
     shopper.leave()
     store = await open_store(server.url(DATABASE))
     try:
-        await eventually(lambda: history(store), lambda found: sorted(found) == sorted(shopper.taken), 30)
+        await eventually(lambda: history(store), lambda found: sorted(found) == sorted(shopper.taken))
         assert await store.check() == []
     finally:
         await store.close()

@@ -77,7 +77,7 @@ async def kill_and_restart(shop: Any, provider: Provider, point: str) -> None:
     await shop.gateway.dead()
     shop.gateway.environment = {}
     await shop.gateway.start()
-    await eventually(lambda: provider.accepted(shop), lambda found: found[-1:] == ["three"], 30)
+    await eventually(lambda: provider.accepted(shop), lambda found: found[-1:] == ["three"])
     await at_rest(shop)
     await shop.gateway.stop()
 

@@ -99,7 +99,7 @@ async def test_a_failure_and_a_retry(town: Town) -> None:
     person, conversation = await first_conversation(town)
     await town.phone.post("faults", kind="500")
     await town.answer(conversation, text="twice tried")
-    await eventually(town.phone.ledger, lambda found: len(found) == 1, seconds=30)
+    await eventually(town.phone.ledger, lambda found: len(found) == 1)
     await town.phone.post(f"people/{person}/block", blocked=True)
     await town.answer(conversation, text="nobody there")
     failed = await town.until_status(conversation, "failed")

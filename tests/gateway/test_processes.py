@@ -78,7 +78,7 @@ async def house(folder: Path, database: str) -> AsyncIterator[House]:
     children: list[int] = []
     try:
         await gateway.start()
-        await eventually(lambda: both_answer(opened), seconds=30)
+        await eventually(lambda: both_answer(opened))
         children = opened.children
         yield opened
     finally:
@@ -142,10 +142,10 @@ async def test_two_processes_share_a_port_and_one_that_dies_is_replaced(tmp_path
         async def replaced() -> bool:
             return len(opened.children) == 2 and before[0] not in opened.children and await both_answer(opened)
 
-        await eventually(replaced, seconds=30)
+        await eventually(replaced)
         assert before[1] in opened.children
         # The dead one is listed until its time is over.
-        await eventually(lambda: run("node", "list", "--config", str(gateway.config)), lambda said: said.count("house-") == 2, seconds=30)
+        await eventually(lambda: run("node", "list", "--config", str(gateway.config)), lambda said: said.count("house-") == 2)
         last = opened.children
         assert await gateway.stop() == 0
         assert not any(alive(pid) for pid in last)
@@ -160,7 +160,7 @@ async def test_no_child_outlives_its_parent(tmp_path: Path, database: str) -> No
         async def gone() -> bool:
             return not any(alive(pid) for pid in children)
 
-        await eventually(gone, seconds=12)
+        await eventually(gone)
         assert "the parent is gone" in opened.gateway.said()
 
 
@@ -299,7 +299,7 @@ async def test_a_node_does_what_its_roles_say(tmp_path: Path, database: str) -> 
                         return answer.status == 200
                 return False
 
-            await eventually(answers, seconds=20)
+            await eventually(answers)
             (own,) = await nodes(http, gateway.url, token)
             assert str(own["id"]).startswith("till-2-")
             assert sorted(own["roles"]) == ["edge", "sender"]  # type: ignore[call-overload]

@@ -71,7 +71,7 @@ async def revive(server: PostgresServer) -> None:
             return False
         return True
 
-    await eventually(answers, seconds=30)
+    await eventually(answers)
 
 
 def damage(folder: Path) -> None:
@@ -93,7 +93,7 @@ async def drained(gateway: RunningGateway) -> None:
         assert gateway.services.spooling is not None
         return gateway.services.spooling.spool.waiting.total()
 
-    await eventually(left, lambda found: not found, 30)
+    await eventually(left, lambda found: not found)
 
 
 async def numbers(gateway: RunningGateway) -> list[int]:
@@ -223,7 +223,7 @@ async def drained_after_start(gateway: RunningGateway) -> None:
     async def left() -> int:
         return spooling.spool.waiting.total()
 
-    await eventually(left, lambda found: not found, 30)
+    await eventually(left, lambda found: not found)
 
 
 async def test_a_damaged_spool_is_shouted_about_until_it_is_removed(config: Config) -> None:

@@ -191,7 +191,7 @@ async def test_a_cluster_is_mirrored_and_heals(store: Store, tmp_path: Path) -> 
         assert await bus.read(5, 0, 10) == []
         assert bus.state
         await lost.start()
-        await until(lambda: not bus.state, 20)
+        await until(lambda: not bus.state)
         await relay_once(store, bus)
         assert await mirrored(bus) == await whole(store)
         await bus.close()

@@ -250,7 +250,7 @@ class Flock:
             return next(line for line in await self.lines(conversation) if line["id"] == id_)
 
         try:
-            return await eventually(look, lambda line: line["status"] in statuses, 20)
+            return await eventually(look, lambda line: line["status"] in statuses)
         except TimeoutError:
             raise AssertionError(f"{conversation['channel']}: {body} is still {(await look())['status']}, not {statuses}") from None
 

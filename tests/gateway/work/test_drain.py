@@ -252,7 +252,7 @@ async def test_twelve_thousand_are_drained_in_seconds(tmp_path: Path) -> None:
             await node.spool.put([entry(f"k{number}", channel="post", raw=b"x" * 500) for number in range(start, start + 200)])
         began = monotonic()
         async with running(node.worker.run):
-            await eventually(node.left, lambda left: not left, 30)
+            await eventually(node.left, lambda left: not left)
         seconds = monotonic() - began
         sys.stdout.write(f"drained {12_000 / seconds:.0f} events/s\n")
         assert seconds < 30
