@@ -20,7 +20,7 @@ from storage.rows.stream import EVENT, event_row, recorded_of
 from storage.told import SPOOLING
 
 #: Microseconds for which a spool is waited for: one that nobody has reported since, and one that is still being handed over.
-SILENT_FOR: Final = 10_000_000
+SILENT_FOR: Final = 30_000_000
 SLOW_FOR: Final = 60_000_000
 #: A spool that has not been reported for a day is forgotten.
 FORGOTTEN_AFTER: Final = 86_400_000_000
