@@ -246,24 +246,14 @@ class Outbox(Protocol):
     async def get(self, message_id: str) -> OutboxItem | None: ...
 
     async def claim(
-        self,
-        now: datetime,
-        limit: int,
-        paused: frozenset[str],
-        partitions: Collection[int] = EVERY_PARTITION,
-        lowest: Priority = Priority.BULK,
+        self, now: datetime, slots: Mapping[str, Slots], known: Collection[str], partitions: Collection[int] = EVERY_PARTITION
     ) -> list[OutboxItem]:
-        """Make due items of these partitions ``sending`` and begin an attempt for each: by priority, then oldest accepted first.
+        """Make due items of these partitions ``sending`` and begin an attempt for each: of each channel as many as it has ``slots``,
+        people's replies first, then the oldest accepted.
 
-        At most one per conversation (none while another of it is under way, or one of no lower priority waits for its retry), none of
-        paused channels, none of a lower priority than ``lowest``. Commit before calling.
+        At most one per conversation, and none while another of it is under way, or one of no lower priority waits for its retry. Of a
+        channel that is not ``known`` one comes too. Commit before calling.
         """
-
-    async def claim_each(
-        self, now: datetime, slots: Mapping[str, Slots], known: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
-    ) -> list[OutboxItem]:
-        """:meth:`claim` for several channels, each with as many as it has ``slots``. What belongs to no ``known`` channel comes with the
-        first of them."""
 
     async def update(self, item: OutboxItem) -> None:
         """Replace the item; one in a terminal status leaves the waiting part."""

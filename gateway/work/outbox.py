@@ -103,7 +103,7 @@ class OutboxWorker:
             if self._services.store.shared:
                 await tx.stream.guard(CONSUMER, epochs)
             held = await tx.settings.get(SENDING_HELD)
-            return [] if held else await tx.outbox.claim_each(clock, open_, known, epochs)
+            return [] if held else await tx.outbox.claim(clock, open_, known, epochs)
 
         try:
             items = await self._services.store.transact(claim)

@@ -29,18 +29,36 @@ _NEXT_OF_CONVERSATION: Final = """
           AND (p.status = 'sending' OR p.priority < o.priority OR (p.priority = o.priority AND p.seq < o.seq)))
 """
 
+#: The channels that something waits in: a look at the index for each, however much waits.
+_WAITING: Final = """
+    WITH RECURSIVE waiting(channel) AS (
+        SELECT min(channel) FROM outbox WHERE NOT finished
+        UNION ALL
+        SELECT (SELECT min(channel) FROM outbox WHERE NOT finished AND channel > waiting.channel) FROM waiting WHERE channel IS NOT NULL)
+"""
 _DUE: Final = f"""
     SELECT o.priority AS first, o.seq AS second, {_COLUMNS} FROM outbox o
-    WHERE o.next_at <= ? AND o.expires_at > ? AND (o.channel = open.channel OR (open.place = 1 AND o.channel != ALL(?))) AND {{among}}
-    AND {_NEXT_OF_CONVERSATION}
+    WHERE o.channel = open.channel AND o.next_at <= ? AND o.expires_at > ? AND {{among}} AND {_NEXT_OF_CONVERSATION}
 """
 #: Of each channel: people's replies before all others.
-_CLAIM_EACH: Final = f"""
-    SELECT found.* FROM unnest(?::text[], ?::bigint[], ?::bigint[]) WITH ORDINALITY AS open (channel, whole, bulk, place)
-    CROSS JOIN LATERAL (
-        (({_DUE} AND o.priority = 0 ORDER BY o.priority, o.seq LIMIT open.whole)
-         UNION ALL ({_DUE} AND o.priority > 0 ORDER BY o.priority, o.seq LIMIT open.bulk)) ORDER BY first, second LIMIT open.whole) AS found
+_CLAIM: Final = f"""{_WAITING},
+    open AS (
+        SELECT * FROM unnest(?::text[], ?::bigint[], ?::bigint[]) AS slots (channel, whole, bulk)
+        UNION ALL SELECT channel, 1, 1 FROM waiting WHERE channel != ALL(?))
+    SELECT found.* FROM open CROSS JOIN LATERAL (
+        (({_DUE} AND o.priority = {Priority.AGENT:d} ORDER BY o.seq LIMIT open.whole)
+         UNION ALL ({_DUE} AND o.priority = {Priority.BULK:d} ORDER BY o.seq LIMIT open.bulk))
+        ORDER BY first, second LIMIT open.whole) AS found
     ORDER BY found.first, found.second
+"""
+_NEXT_DUE: Final = f"""{_WAITING}
+    SELECT min(first.next_at) FROM waiting
+    CROSS JOIN (VALUES ({Priority.AGENT:d}), ({Priority.BULK:d})) AS urgency (priority)
+    CROSS JOIN LATERAL (
+        SELECT o.next_at FROM outbox o
+        WHERE o.channel = waiting.channel AND o.priority = urgency.priority AND {{among}} AND {_NEXT_OF_CONVERSATION}
+        ORDER BY o.next_at LIMIT 1) AS first
+    WHERE urgency.priority <= ? AND waiting.channel != ALL(?)
 """
 #: Under way from now on, with an attempt each; of all at once, because everybody else waits for the head meanwhile.
 _MARK: Final = """
@@ -81,28 +99,12 @@ class PostgresOutbox:
         return item_of(row) if row else None
 
     async def claim(
-        self,
-        now: datetime,
-        limit: int,
-        paused: frozenset[str],
-        partitions: Collection[int] = EVERY_PARTITION,
-        lowest: Priority = Priority.BULK,
+        self, now: datetime, slots: Mapping[str, Slots], known: Collection[str], partitions: Collection[int] = EVERY_PARTITION
     ) -> list[OutboxItem]:
         time = micros(now)
-        due = await self._all(
-            f"WHERE o.next_at <= ? AND o.expires_at > ? AND o.priority <= ? AND o.channel != ALL(?) AND {_among(partitions)}"
-            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.priority, o.seq LIMIT ?",
-            (time, time, lowest, sorted(paused), *_values(partitions), limit),
-        )
-        return await self._begin(due, time)
-
-    async def claim_each(
-        self, now: datetime, slots: Mapping[str, Slots], known: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
-    ) -> list[OutboxItem]:
-        time = micros(now)
-        which = (time, time, sorted(known), *_values(partitions))
+        which = (time, time, *_values(partitions))
         columns = (list(slots), [one.whole for one in slots.values()], [one.bulk for one in slots.values()])
-        rows = await self._sql.rows(_CLAIM_EACH.replace("{among}", _among(partitions)), (*columns, *which, *which))
+        rows = await self._sql.rows(_CLAIM.replace("{among}", _among(partitions)), (*columns, sorted(known), *which, *which))
         return await self._begin([item_of(row[2:]) for row in rows], time)
 
     async def _begin(self, due: Sequence[OutboxItem], time: int) -> list[OutboxItem]:
@@ -128,12 +130,8 @@ class PostgresOutbox:
     async def next_due(
         self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION, lowest: Priority = Priority.BULK
     ) -> datetime | None:
-        row = await self._sql.row(
-            f"SELECT o.next_at FROM outbox o WHERE o.priority <= ? AND o.channel != ALL(?) AND {_among(partitions)}"
-            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.next_at LIMIT 1",
-            (lowest, sorted(paused), *_values(partitions)),
-        )
-        return None if row is None else instant(row[0])
+        (row,) = await self._sql.rows(_NEXT_DUE.replace("{among}", _among(partitions)), (*_values(partitions), lowest, sorted(paused)))
+        return None if row[0] is None else instant(row[0])
 
     async def expired(self, now: datetime, limit: int) -> list[OutboxItem]:
         return await self._all(

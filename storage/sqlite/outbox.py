@@ -24,10 +24,13 @@ _NEXT_OF_CONVERSATION: Final = """
         WHERE p.conversation_id = o.conversation_id AND p.finished = 0
           AND (p.status = 'sending' OR p.priority < o.priority OR (p.priority = o.priority AND p.seq < o.seq)))
 """
-
-
-def _not_paused(paused: Collection[str]) -> str:
-    return f"o.channel NOT IN ({marks(list(paused))})"
+#: The channels that something waits in: a look at the index for each, however much waits.
+_WAITING: Final = """
+    WITH RECURSIVE waiting(channel) AS (
+        SELECT min(channel) FROM outbox WHERE finished = 0
+        UNION ALL
+        SELECT (SELECT min(channel) FROM outbox WHERE finished = 0 AND channel > waiting.channel) FROM waiting WHERE channel IS NOT NULL)
+"""
 
 
 def _among(partitions: Collection[int]) -> str:
@@ -53,37 +56,23 @@ class SqliteOutbox:
         return next(iter(self._all("WHERE o.message_id = ?", (message_id,))), None)
 
     async def claim(
-        self,
-        now: datetime,
-        limit: int,
-        paused: frozenset[str],
-        partitions: Collection[int] = EVERY_PARTITION,
-        lowest: Priority = Priority.BULK,
+        self, now: datetime, slots: Mapping[str, Slots], known: Collection[str], partitions: Collection[int] = EVERY_PARTITION
     ) -> list[OutboxItem]:
-        paused_too = f"+o.priority <= ? AND o.channel NOT IN ({marks(list(paused))})"
-        return self._begin(self._due(now, paused_too, (lowest, *paused), partitions, limit), now)
-
-    async def claim_each(
-        self, now: datetime, slots: Mapping[str, Slots], known: frozenset[str], partitions: Collection[int] = EVERY_PARTITION
-    ) -> list[OutboxItem]:
+        strangers = self._sql.rows(f"{_WAITING} SELECT channel FROM waiting WHERE channel NOT IN ({marks(list(known))})", tuple(known))
         due: list[OutboxItem] = []
-        others: tuple[str, ...] | None = tuple(known)
-        for channel, (whole, bulk) in slots.items():
-            which = f"(o.channel = ? OR o.channel NOT IN ({marks(others)}))" if others is not None else "o.channel = ?"
-            values = (channel, *(others or ()))
-            agents = self._due(now, f"+o.priority = 0 AND {which}", values, partitions, whole)
+        for channel, (whole, bulk) in {**slots, **{channel: Slots(1, 1) for (channel,) in strangers}}.items():
+            agents = self._due(now, channel, Priority.AGENT, partitions, whole)
             rest = min(whole - len(agents), bulk)
-            due += agents + (self._due(now, f"+o.priority > 0 AND {which}", values, partitions, rest) if rest else [])
-            others = None
+            due += agents + (self._due(now, channel, Priority.BULK, partitions, rest) if rest else [])
         return self._begin(due, now)
 
-    def _due(self, now: datetime, which: str, values: Sequence[str | int], partitions: Collection[int], limit: int) -> list[OutboxItem]:
+    def _due(self, now: datetime, channel: str, priority: Priority, partitions: Collection[int], limit: int) -> list[OutboxItem]:
         time = micros(now)
         # The plus signs keep SQLite from choosing an index that would walk through more than what is due.
         return self._all(
-            f"WHERE +o.next_at <= ? AND +o.expires_at > ? AND {which} AND {_among(partitions)}"
-            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.priority, o.seq LIMIT ?",
-            (time, time, *values, *_values(partitions), limit),
+            f"WHERE o.channel = ? AND o.priority = ? AND +o.next_at <= ? AND +o.expires_at > ? AND {_among(partitions)}"
+            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.seq LIMIT ?",
+            (channel, priority, time, time, *_values(partitions), limit),
         )
 
     def _begin(self, due: Sequence[OutboxItem], now: datetime) -> list[OutboxItem]:
@@ -112,12 +101,17 @@ class SqliteOutbox:
     async def next_due(
         self, paused: frozenset[str], partitions: Collection[int] = EVERY_PARTITION, lowest: Priority = Priority.BULK
     ) -> datetime | None:
-        row = self._sql.row(
-            f"SELECT o.next_at FROM outbox o WHERE +o.priority <= ? AND {_not_paused(paused)} AND {_among(partitions)}"
-            f" AND {_NEXT_OF_CONVERSATION} ORDER BY o.next_at LIMIT 1",
-            (lowest, *paused, *_values(partitions)),
+        (row,) = self._sql.rows(
+            f"""{_WAITING}
+            SELECT min((
+                SELECT o.next_at FROM outbox o
+                WHERE o.channel = waiting.channel AND o.priority = urgency.column1 AND {_among(partitions)} AND {_NEXT_OF_CONVERSATION}
+                ORDER BY o.next_at LIMIT 1))
+            FROM waiting, (VALUES ({Priority.AGENT:d}), ({Priority.BULK:d})) AS urgency
+            WHERE urgency.column1 <= ? AND waiting.channel NOT IN ({marks(list(paused))})""",
+            (*_values(partitions), lowest, *paused),
         )
-        return None if row is None else instant(row[0])
+        return None if row[0] is None else instant(row[0])
 
     async def expired(self, now: datetime, limit: int) -> list[OutboxItem]:
         return self._all(

@@ -15,6 +15,7 @@ from storage.foreseen import Foreseen
 from storage.piece import Piece
 from storage.protocol import Step, Store, Transaction
 from storage.record import AgentLoad, Appended, Attempt, Decision, Message, MessageKind, State
+from tests.support.claims import claim
 from tests.support.rows import ADA, ALL, BEN, NOW, after, agent, conversation, customer, entry, item, known, message, one_conversation
 
 CLEO: Final = Identity("telegram", "bot", "cleo")
@@ -38,7 +39,7 @@ async def _before(tx: Transaction) -> None:
     await tx.messages.link("tg", "p1", "msg_1", 0)
     await tx.messages.park("tg", "p9", b"early", NOW)
     await tx.outbox.put(item(1))
-    await tx.outbox.claim(NOW, 9, frozenset())
+    await claim(tx, NOW, 9, frozenset())
     await tx.agents.put(agent())
 
 

@@ -6,6 +6,7 @@ from connectors.event import ReactionChanged, Status
 from routing.command import FinishAttempt, KeepProgress
 from storage.record import Attempt, Message, OutboxItem
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 FIRST = Sent("o0", also=("o1", "o2"))
 LAST = Sent("o3", also=("o4",))
@@ -15,7 +16,7 @@ async def _album(world: World) -> tuple[Message, OutboxItem]:
     """A reply that takes two calls, claimed."""
     ada = await world.agent("ada", await world.default_queue())
     message = await world.reply(ada, (await world.writes("cleo")).id)
-    (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     return message, item
 
 

@@ -19,6 +19,7 @@ from storage.access import Scope
 from storage.protocol import Transaction
 from storage.record import Attempt, Conversation, KnownIdentity, Message, MessageKind, OutboxItem, Priority, Role, State
 from tests.routing.world import GATEWAY, World, data
+from tests.support.claims import claim
 
 CLEO, EVE = "cleo@example.org", "eve@example.net"
 SHOP = "https://shop.example.org"
@@ -49,7 +50,7 @@ async def _items(world: World) -> list[OutboxItem]:
     """Mails that wait, claimed."""
 
     async def work(tx: Transaction) -> list[OutboxItem]:
-        return await tx.outbox.claim(world.clock(), 50, frozenset({"web"}))
+        return await claim(tx, world.clock(), 50, frozenset({"web"}))
 
     return await world.store.transact(work)
 

@@ -11,6 +11,7 @@ from routing.command import CrashedAttempts, FinishAttempt, KeepProgress
 from routing.rules import ChannelRules, Rules
 from storage.record import Attempt, Message, MessageKind, OutboxItem
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 CLEO = Identity("visitor", "web", "cleo")
 UNKNOWN = Failure(kind=FailureKind.UNKNOWN)
@@ -22,7 +23,7 @@ async def _reply(world: World) -> Message:
 
 
 async def _claim(world: World) -> OutboxItem:
-    (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     return item
 
 
@@ -143,7 +144,7 @@ async def test_a_status_with_our_id_settles_a_doubt_before_anything_is_sent_agai
     attempts: list[Attempt] = await world.look(lambda tx: tx.outbox.attempts(message.id))
     assert [attempt.outcome for attempt in attempts] == ["resolved"]
     world.clock.forward(hours=1)
-    assert await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset())) == []
+    assert await world.store.transact(lambda tx: claim(tx, world.clock())) == []
 
 
 async def test_after_a_report_only_the_rest_is_sent_and_nothing_left_is_sent(world: World) -> None:

@@ -14,6 +14,7 @@ from routing.errors import NotNow
 from storage.file import MediaJob, StoredFile
 from storage.record import Attempt, Message, State
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 
 def photo(ref: str) -> Media:
@@ -139,7 +140,7 @@ async def test_one_poisoned_event_among_many_is_the_only_one_lost(world: World) 
 async def test_an_attempt_that_ends_twice_counts_once(world: World) -> None:
     ada = await world.agent("ada", await world.default_queue())
     message = await world.reply(ada, (await world.writes("cleo")).id)
-    await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    await world.store.transact(lambda tx: claim(tx, world.clock()))
     for _ in range(2):
         await world.router.handle(
             FinishAttempt(

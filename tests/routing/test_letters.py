@@ -17,6 +17,7 @@ from storage.access import Scope
 from storage.protocol import Transaction
 from storage.record import Conversation, OutboxItem, Role
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 EVE = "eve@example.net"
 
@@ -50,7 +51,7 @@ async def _transcript(world: World, name: str, chat: Conversation) -> None:
 
 async def _mails(world: World) -> list[OutboxItem]:
     async def work(tx: Transaction) -> list[OutboxItem]:
-        return await tx.outbox.claim(world.clock(), 100, frozenset({"web"}))
+        return await claim(tx, world.clock(), 100, frozenset({"web"}))
 
     return await world.store.transact(work)
 

@@ -21,13 +21,14 @@ from routing.command import (
 )
 from storage.record import Attempt, Conversation, Message, MessageKind, OutboxItem
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 
 async def _claimed(world: World) -> tuple[Message, OutboxItem]:
     ada = await world.agent("ada", await world.default_queue())
     conversation = await world.writes("cleo")
     message = await world.reply(ada, conversation.id)
-    (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     return message, item
 
 
@@ -53,7 +54,7 @@ async def test_a_crash_in_the_middle_is_unknown_and_flagged(world: World) -> Non
     attempts: list[Attempt] = await world.look(lambda tx: tx.outbox.attempts(message.id))
     assert [attempt.outcome for attempt in attempts] == ["unknown"]
     world.clock.forward(seconds=5)
-    (again,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (again,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     assert again.attempts == 2
 
 
@@ -67,14 +68,14 @@ async def test_a_late_answer_settles_what_was_unknown(world: World) -> None:
     now = await world.message(message.id)
     assert (now.status, now.possible_duplicate) == (Status.SENT, False)
     world.clock.forward(seconds=5)
-    assert await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset())) == []
+    assert await world.store.transact(lambda tx: claim(tx, world.clock())) == []
 
 
 async def test_a_late_answer_is_not_counted_once_the_next_attempt_has_begun(world: World) -> None:
     message, item = await _claimed(world)
     await world.router.handle(CrashedAttempts(id=world.id(), actor=GATEWAY))
     world.clock.forward(seconds=5)
-    (again,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (again,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     await world.router.handle(_finished(world, item, Sent("prov-1")))
     assert (await world.look(lambda tx: tx.outbox.get(message.id))) == again
     assert (await world.message(message.id)).possible_duplicate

@@ -13,6 +13,7 @@ from routing.command import FinishAttempt
 from storage.record import Attempt, MessageKind
 from tests.routing.desk import OURS, Desk
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 SENT, DELIVERED, READ, FAILED = Status.SENT, Status.DELIVERED, Status.READ, Status.FAILED
 _REPORTS = (SENT, DELIVERED, READ, FAILED)
@@ -184,7 +185,7 @@ async def test_the_same_through_the_router(world: World) -> None:
             )
             for part, status, ours in order
         ]
-        (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+        (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
         cut = dice.randint(0, len(events))
         await world.receive(*events[:cut])
         attempt = Attempt(message_id=item.message_id, number=1, started_at=world.clock(), outcome="sent")
@@ -202,7 +203,7 @@ async def test_our_own_sending_comes_back_as_an_echo_before_its_answer(world: Wo
     ada = await world.agent("ada", await world.default_queue())
     conversation = await world.writes("cleo")
     message = await world.reply(ada, conversation.id)
-    (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     await world.receive(MessageEchoed(key="e", message_id="m_1", sender=world.shopper("cleo"), parts=message.parts, ours=message.id))
     await world.receive(StatusReported(key="r", message_id="m_1", status=READ))
     lines = await world.history(conversation.customer_id)

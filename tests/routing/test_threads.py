@@ -12,6 +12,7 @@ from routing.command import FinishAttempt, Resolve, Snooze
 from storage.protocol import Transaction
 from storage.record import Attempt, Conversation, Message, MessageKind, State
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 CLEO, DAN, EVE = "cleo@example.org", "dan@example.org", "eve@example.net"
 
@@ -101,7 +102,7 @@ async def test_an_answer_to_our_own_mail_is_known_by_its_id(world: World) -> Non
     conversation = await _begun(world)
     ada = await world.agent("ada", await world.default_queue())
     reply = await world.reply(ada, conversation.id)
-    (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     attempt = Attempt(message_id=reply.id, number=item.attempts, started_at=world.clock(), outcome="sent")
     await world.router.handle(
         FinishAttempt(id=world.id(), actor=GATEWAY, message_id=reply.id, attempt=attempt, outcomes=(Sent("ours@shop"),), calls=1)

@@ -14,6 +14,7 @@ from connectors.identity import Identity
 from routing.command import FinishAttempt
 from storage.record import Attempt, Message, MessageKind, OutboxItem
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 
 CLEO = Identity("visitor", "web", "cleo")
 
@@ -21,7 +22,7 @@ Step = Callable[[], Awaitable[None]]
 
 
 async def _claim(world: World) -> OutboxItem:
-    (item,) = await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 10, frozenset()))
+    (item,) = await world.store.transact(lambda tx: claim(tx, world.clock()))
     return item
 
 

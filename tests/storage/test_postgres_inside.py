@@ -5,6 +5,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,11 +21,11 @@ from storage.local_bus import LocalBus
 from storage.postgres import open_postgres
 from storage.postgres.connection import Sql, parse_url
 from storage.postgres.stream import PostgresStream
-from storage.protocol import WHOLE, Store, Transaction
-from storage.record import Appended, Duplicate, Recorded
+from storage.protocol import WHOLE, Slots, Store, Transaction
+from storage.record import Appended, Duplicate, OutboxItem, Priority, Recorded
 from storage.told import MIRRORED, encode_heads
 from tests.support.postgres import ForeignServer, PostgresServer, driver_url, fresh_database, run_sql
-from tests.support.rows import ALL, NOW, conversation, customer, entry, known, message, one_conversation
+from tests.support.rows import ALL, NOW, conversation, customer, entry, item, known, message, one_conversation
 
 
 @pytest.fixture
@@ -278,3 +279,28 @@ async def test_the_key_of_an_event_is_unique_in_the_database_itself(store: Store
     ((hash_, pos),) = await run_sql(url, "SELECT hash, pos FROM dedup")
     with pytest.raises(asyncpg.UniqueViolationError):
         await run_sql(url, f"INSERT INTO dedup (hash, pos) VALUES ({hash_}, {pos + 1})")  # noqa: S608
+
+
+async def test_what_waits_in_one_channel_is_no_work_for_the_others(store: Store, url: str) -> None:
+    async def fill(tx: Transaction) -> None:
+        for number in range(1, 1001):
+            await tx.outbox.put(item(number, conversation_id=f"cnv_{number}", channel="sms", priority=Priority(number % 2)))
+        await tx.outbox.put(item(3000, conversation_id="cnv_3000"))
+
+    await store.transact(fill)
+    await run_sql(url, "ANALYZE outbox")
+
+    async def rows_read(tx: Any) -> int:
+        (row,) = await tx.sql.rows("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'outbox'", ())
+        return int(row[0])
+
+    async def work(tx: Any) -> tuple[list[OutboxItem], datetime | None, int]:
+        before = await rows_read(tx)
+        claimed = await tx.outbox.claim(NOW, {"tg": Slots(9, 9)}, {"tg", "sms"})
+        due = await tx.outbox.next_due(frozenset({"sms"}))
+        return claimed, due, await rows_read(tx) - before
+
+    claimed, due, read = await store.transact(work)
+    assert [one.message_id for one in claimed] == ["msg_3000"]
+    assert due is None
+    assert read < 50

@@ -16,6 +16,7 @@ from storage.postgres.tables import TABLES, Table
 from storage.protocol import EVERY_PARTITION
 from storage.record import Attempt, MessageKind
 from tests.routing.world import GATEWAY, World
+from tests.support.claims import claim
 from tests.support.postgres import ForeignServer, PostgresServer, fresh_database, run_sql
 
 #: Name, type, and whether a new row has to say it.
@@ -89,7 +90,7 @@ async def _sent(world: World, shopper: int) -> None:
     """A reply to this shopper is out, and the provider has given it an id."""
     conversation = await world.conversation_of(f"s{shopper}", "tg")
     line = await world.reply(await world.actor(conversation.assignee_id), conversation.id)
-    assert await world.store.transact(lambda tx: tx.outbox.claim(world.clock(), 1, frozenset()))
+    assert await world.store.transact(lambda tx: claim(tx, world.clock(), 1))
     await world.router.handle(_finished(world, line.id, f"out{shopper}"))
 
 
@@ -139,7 +140,7 @@ async def test_commands_that_come_together_share_their_statements(shop: World, m
     counted = Counted(monkeypatch)
     lines = await asyncio.gather(*(shop.reply(actor, one.id) for actor, one in zip(actors, conversations, strict=True)))
     assert counted.since() <= 40
-    assert len(await shop.store.transact(lambda tx: tx.outbox.claim(shop.clock(), 50, frozenset()))) == 20
+    assert len(await shop.store.transact(lambda tx: claim(tx, shop.clock(), 50))) == 20
     counted.since()
     await asyncio.gather(*(shop.router.handle(_finished(shop, line.id, f"out{line.id}")) for line in lines))
     assert counted.since() <= 40

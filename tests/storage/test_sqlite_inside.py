@@ -1,15 +1,17 @@
 """Inside the embedded store: keys whose hashes collide, and what the tables themselves refuse."""
 
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import apsw
 import pytest
 
 from storage.codec import instant, micros
 from storage.dedup import dedup_hash
-from storage.protocol import WHOLE, Store, Transaction
-from storage.record import Appended, Duplicate
+from storage.protocol import WHOLE, Slots, Store, Transaction
+from storage.record import Appended, Duplicate, OutboxItem, Priority
 from storage.sqlite.store import SqliteStore
 from tests.support.rows import NOW, entry, item
 
@@ -83,3 +85,30 @@ def test_it_is_a_store(store: SqliteStore) -> None:
     """The type checker compares every signature with the protocol."""
     checked: Store = store
     assert isinstance(checked, SqliteStore)
+
+
+async def test_what_waits_in_one_channel_is_no_work_for_the_others(store: SqliteStore) -> None:
+    async def fill(tx: Transaction) -> None:
+        for number in range(1, 2001):
+            await tx.outbox.put(item(number, conversation_id=f"cnv_{number}", channel="sms", priority=Priority(number % 2)))
+        await tx.outbox.put(item(3000, conversation_id="cnv_3000"))
+
+    await store.transact(fill)
+    thousands: list[None] = []
+
+    def step() -> bool:
+        thousands.append(None)
+        return False
+
+    async def work(tx: Any) -> tuple[list[OutboxItem], datetime | None]:
+        tx.sql.connection.set_progress_handler(step, 1000)
+        try:
+            claimed = await tx.outbox.claim(NOW, {"tg": Slots(9, 9)}, {"tg", "sms"})
+            return claimed, await tx.outbox.next_due(frozenset({"sms"}))
+        finally:
+            tx.sql.connection.set_progress_handler(None)
+
+    claimed, due = await store.transact(work)
+    assert [one.message_id for one in claimed] == ["msg_3000"]
+    assert due is None
+    assert len(thousands) < 3, "the machine's steps, in thousands: each of the others was looked at"
