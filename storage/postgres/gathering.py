@@ -20,8 +20,10 @@ from storage.rows.stream import EVENT, event_row, recorded_of
 from storage.told import SPOOLING
 
 #: Microseconds for which a spool is waited for: one that nobody has reported since, and one that is still being handed over.
-SILENT_FOR: Final = 30_000_000
+SILENT_FOR: Final = 10_000_000
 SLOW_FOR: Final = 60_000_000
+#: The former, after the server was started again: what ended it may have ended nodes, too, and they need a while to start.
+STARTING_FOR: Final = 30_000_000
 #: A spool that has not been reported for a day is forgotten.
 FORGOTTEN_AFTER: Final = 86_400_000_000
 #: A spool that has begun to fill is handed over, and a gathering has begun with it, within this time; or its node is cut off by itself.
@@ -40,7 +42,7 @@ _KEEP: Final = f"""
 """
 #: With a single spool there is nothing to merge.
 _BEGIN: Final = f"""
-    UPDATE head SET server = ?::bigint, gathering = CASE
+    UPDATE head SET server = ?::bigint, silent_until = ?::bigint, gathering = CASE
         WHEN (SELECT count(*) FROM spool WHERE seen_at > ?::bigint - {FORGOTTEN_AFTER}) > 1 THEN ?::bigint ELSE 0 END
     RETURNING gathering
 """
@@ -50,7 +52,7 @@ _REPORT: Final = f"""
 """
 _AWAITED: Final = f"""
     SELECT count(*) FROM spool, head WHERE spool.done < head.gathering AND spool.seen_at > ?::bigint - {FORGOTTEN_AFTER}
-    AND (?::bigint < head.gathering + {SILENT_FOR} OR spool.seen_at > ?::bigint - {SILENT_FOR} AND ?::bigint < head.gathering + {SLOW_FOR})
+    AND (?::bigint < head.silent_until OR spool.seen_at > ?::bigint - {SILENT_FOR} AND ?::bigint < head.gathering + {SLOW_FOR})
 """
 
 Write = Callable[[Any], Awaitable[Any]]
@@ -135,7 +137,8 @@ async def merge(sql: Sql, heads: Heads) -> int:
 
 async def _begin(sql: Sql, heads: Heads) -> None:
     """From now on events are gathered, if there are several spools; every node has to say anew that it is done."""
-    heads.gathering = int((await sql.rows(_BEGIN, (heads.server, heads.clock, heads.clock)))[0][0])
+    values = (heads.server, heads.clock + (STARTING_FOR if heads.restarted else SILENT_FOR), heads.clock, heads.clock)
+    heads.gathering = int((await sql.rows(_BEGIN, values))[0][0])
     heads.restarted = False
 
 

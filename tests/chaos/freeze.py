@@ -35,7 +35,7 @@ MOST_SECONDS = 5.0
 ASLEEP_SECONDS = 6.0
 #: Hashed over 16 partitions, all of them get some: none is left out with a probability of 15/16 to the 96th each.
 CHATS = 96
-_DEADLINE = 30.0
+_DEADLINE = 90.0
 
 #: (chat, number)
 Key = tuple[int, int]
@@ -205,7 +205,7 @@ async def _cut_off(town: Town, index: int, other_index: int, rng: random.Random)
 
 async def _settled(town: Town) -> None:
     """Until every reply has an end."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         for one in town.accepted:
             while await _status(town, one) in {"queued", "sending", "retry", "unknown"}:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)

@@ -11,7 +11,7 @@ from storage import open_store, utc_now
 from storage.buses import open_bus
 from storage.errors import Unavailable
 from storage.gathering import Gathering
-from storage.postgres.gathering import BATCH, FORGOTTEN_AFTER, SILENT_FOR, SLOW_FOR
+from storage.postgres.gathering import BATCH, FORGOTTEN_AFTER, SILENT_FOR, SLOW_FOR, STARTING_FOR
 from storage.protocol import WHOLE, Store
 from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
 from storage.spool import open_spool
@@ -181,18 +181,31 @@ async def test_many_are_merged_a_batch_at_a_time(store: Store, gathering: Gather
     [
         ({"gathering": SILENT_FOR - 2_000_000, "seen": SILENT_FOR * 2}, True),
         ({"gathering": SILENT_FOR, "seen": SILENT_FOR * 2}, False),
+        ({"gathering": STARTING_FOR - 2_000_000, "seen": SILENT_FOR * 4, "restarted": 1}, True),
+        ({"gathering": STARTING_FOR, "seen": SILENT_FOR * 4, "restarted": 1}, False),
         ({"gathering": SILENT_FOR, "seen": 0}, True),
         ({"gathering": SLOW_FOR, "seen": 0}, False),
         ({"gathering": 0, "seen": FORGOTTEN_AFTER}, False),
     ],
-    ids=["a silent one for a while", "and no longer", "one that still reports", "but not for ever", "one of yesterday not at all"],
+    ids=[
+        "a silent one for a while",
+        "and no longer",
+        "longer after a start of the server",
+        "but not for ever either",
+        "one that still reports",
+        "but not for ever",
+        "one of yesterday not at all",
+    ],
 )
 async def test_a_spool_is_waited_for(store: Store, gathering: Gathering, url: str, aged: dict[str, int], *, waits: bool) -> None:
     await gathering.report(ONE, 0)
     await gathering.report(TWO, 0)
+    if "restarted" in aged:
+        await run_sql(driver_url(url), "UPDATE head SET server = server - 1")
     await gathering.hand_over(ONE, [ago(1, "a")])
     since = (await gathering.report(ONE, 0)).since
-    await run_sql(driver_url(url), f"UPDATE head SET gathering = gathering - {aged['gathering']}")  # noqa: S608 - a number of ours
+    older = aged["gathering"]
+    await run_sql(driver_url(url), f"UPDATE head SET gathering = gathering - {older}, silent_until = silent_until - {older}")  # noqa: S608
     await run_sql(driver_url(url), f"UPDATE spool SET seen_at = seen_at - {aged['seen']} WHERE id = '{TWO}'")  # noqa: S608
     await gathering.report(ONE, since)
     assert await gathering.merge() == (0 if waits else 1)

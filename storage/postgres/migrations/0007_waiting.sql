@@ -4,3 +4,6 @@ DROP INDEX outbox_turn;
 DROP INDEX outbox_due;
 CREATE INDEX outbox_turn ON outbox (channel, priority, seq) WHERE NOT finished;
 CREATE INDEX outbox_due ON outbox (channel, priority, next_at) WHERE NOT finished;
+
+-- Until when a spool that nobody reports is waited for.
+ALTER TABLE head ADD COLUMN silent_until BIGINT NOT NULL DEFAULT 0;
