@@ -38,13 +38,15 @@ class Gathering(Protocol):
     async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:
         """The next ones of the spool ``source``, in its order. Returns when durable."""
 
-    def warn(self) -> None:
-        """This node's spool begins to fill. Nodes that hear of it gather, for a little while, though the database answers them."""
+    def warn(self, source: str) -> None:
+        """The spool ``source`` begins to fill. Nodes that hear of it gather, for a little while, though the database answers them."""
 
-    async def report(self, source: str, done: int) -> Gather:
-        """The spool ``source`` is in use. ``done``: the gathering for which it has handed over everything, 0 if it has not.
+    async def report(self, source: str, done: int, *, idle: bool = False) -> Gather:
+        """The spool ``source`` is in use. ``done``: the gathering for which it has handed over everything, 0 if it has not. ``idle``: it is
+        empty, and the next event goes to the store.
 
-        Call it every second: a spool that is silent is waited for only so long.
+        Call it every second: a spool that is silent is waited for only so long; one that fell silent while it was idle, and others could
+        report, not at all, unless it has warned since.
         """
 
     async def leave(self, source: str) -> None:

@@ -103,7 +103,7 @@ class SpoolingAppender:
     def note_away(self) -> None:
         """The database has failed: nobody else needs to wait to see it, and other nodes may have to."""
         if not self._away and self.gathering is not None:
-            self.gathering.warn()
+            self.gathering.warn(self.spool.id)
         self._away = True
         self._ask_at = self._loop.time() + _ASK_AGAIN
 

@@ -49,9 +49,9 @@ class GatherWorker:
     async def step(self) -> None:
         """One report; and while a gathering goes on, whatever can be merged. Raises storage errors."""
         # The gathering that was seen before the look at the spool: what was put there later belongs to another.
-        done = self._now.since if self._spooling.done else 0
+        idle = self._spooling.done
         self._spooling.gathered.clear()
-        self._note(await self._gathering.report(self._spooling.spool.id, done))
+        self._note(await self._gathering.report(self._spooling.spool.id, self._now.since if idle else 0, idle=idle))
         while self._now.since and (merged := await self._gathering.merge()):
             self._merged += merged
 

@@ -1,8 +1,8 @@
 """``storage.gathering`` on PostgreSQL. Whatever decides here has locked the head: so all nodes see a gathering begin and end at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from storage.bus import Bus
@@ -24,6 +24,8 @@ SILENT_FOR: Final = 10_000_000
 SLOW_FOR: Final = 60_000_000
 #: The former, after the server was started again: what ended it may have ended nodes, too, and they need a while to start.
 STARTING_FOR: Final = 30_000_000
+#: Reports with longer pauses between them have a gap; and who has been silent for so long while others were not, has gone.
+GAP: Final = 2_000_000
 #: A spool that has not been reported for a day is forgotten.
 FORGOTTEN_AFTER: Final = 86_400_000_000
 #: A spool that has begun to fill is handed over, and a gathering has begun with it, within this time; or its node is cut off by itself.
@@ -47,11 +49,23 @@ _BEGIN: Final = f"""
     RETURNING gathering
 """
 _REPORT: Final = f"""
-    INSERT INTO spool (id, seen_at, done, taken_at) VALUES (?, {_NOW}, ?, 0)
-    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = excluded.done
+    INSERT INTO spool (id, seen_at, done, idle, taken_at, steady_since) VALUES (?, {_NOW}, ?, ?, 0, {_NOW})
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = excluded.done, idle = excluded.idle, steady_since =
+        CASE WHEN spool.steady_since > 0 AND excluded.seen_at < spool.seen_at + {GAP} THEN spool.steady_since ELSE excluded.seen_at END
+"""
+#: A node that fell silent while another could reach this server, with an empty spool, and of which nobody has heard since that it spools:
+#: it has died, or stands still, and has nothing that anybody could wait for.
+_GONE: Final = f"""
+    spool.idle AND spool.seen_at BETWEEN head.server AND head.gathering AND spool.warned_at < spool.seen_at AND EXISTS (
+        SELECT 1 FROM spool other
+        WHERE other.steady_since > 0 AND other.steady_since <= spool.seen_at AND other.seen_at >= spool.seen_at + {GAP})
+"""
+_WARNED: Final = """
+    UPDATE spool SET warned_at = greatest(warned_at, said.at) FROM unnest(?::text[], ?::bigint[]) AS said (id, at) WHERE spool.id = said.id
 """
 _AWAITED: Final = f"""
-    SELECT count(*) FROM spool, head WHERE spool.done < head.gathering AND spool.seen_at > ?::bigint - {FORGOTTEN_AFTER}
+    SELECT count(*) FROM spool, head
+    WHERE spool.done < head.gathering AND spool.seen_at > ?::bigint - {FORGOTTEN_AFTER} AND NOT ({_GONE})
     AND (?::bigint < head.silent_until OR spool.seen_at > ?::bigint - {SILENT_FOR} AND ?::bigint < head.gathering + {SLOW_FOR})
 """
 
@@ -65,20 +79,22 @@ class Inbound:
     entries: Sequence[Entry]
     #: Its node has earlier ones in its spool.
     behind: bool = False
-    #: Another node may have.
-    wary: bool = False
+    #: These spools' nodes may have, too; and so many microseconds ago they said so.
+    wary: Mapping[str, int] = field(default_factory=dict)
 
     def joined(self, others: Sequence["Inbound"]) -> "Inbound":
         """All of them as one."""
         several = (self, *others)
         entries = [entry for one in several for entry in one.entries]
-        return Inbound(entries, any(one.behind for one in several), any(one.wary for one in several))
+        return Inbound(entries, any(one.behind for one in several), {source: ago for one in several for source, ago in one.wary.items()})
 
 
 async def admit(sql: Sql, heads: Heads, inbound: Inbound) -> list[Kept]:
     """Append it, or keep it behind what is gathered; within a transaction that has locked the head."""
     if heads.restarted or ((inbound.behind or inbound.wary) and not heads.gathering):
         await _begin(sql, heads)
+    if inbound.wary:
+        await sql.run(_WARNED, (list(inbound.wary), [heads.clock - ago for ago in inbound.wary.values()]))
     if heads.gathering:
         return await _keep(sql, heads, inbound.entries, [heads.clock] * len(inbound.entries))
     if inbound.behind:
@@ -102,7 +118,7 @@ async def hand_over(sql: Sql, heads: Heads, source: str, entries: Sequence[Entry
         times.append(latest)
     places = await _keep(sql, heads, entries, times)
     await sql.run(
-        f"INSERT INTO spool (id, seen_at, done, taken_at) VALUES (?, {_NOW}, 0, ?)"
+        f"INSERT INTO spool (id, seen_at, done, taken_at, steady_since) VALUES (?, {_NOW}, 0, ?, {_NOW})"
         " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = 0, taken_at = excluded.taken_at",
         (source, latest),
     )
@@ -165,7 +181,8 @@ class PostgresGathering:
         self._beside = beside
         self._bus = bus
         self._loop = asyncio.get_running_loop()
-        self._wary_until = 0.0
+        #: Spools of which was said that they begin to fill, and when.
+        self._wary: dict[str, float] = {}
         self._deaf = [] if bus is None else [bus.hear(SPOOLING, self._hear)]
 
     def close(self) -> None:
@@ -173,17 +190,24 @@ class PostgresGathering:
         for end in self._deaf:
             end()
 
-    def warn(self) -> None:
+    def warn(self, source: str) -> None:
         if self._bus is not None:
-            self._bus.tell(SPOOLING, b"")
+            self._bus.tell(SPOOLING, source.encode())
 
     def _hear(self, data: bytes) -> None:
-        del data
-        self._wary_until = self._loop.time() + WARY_SECONDS
+        self._wary[data.decode(errors="replace")] = self._loop.time()
 
     async def append(self, entries: Sequence[Entry], *, behind: bool = False) -> Sequence[Kept]:
-        kept: list[Kept] = await self._write(Inbound(entries, behind, self._loop.time() < self._wary_until))
+        kept: list[Kept] = await self._write(Inbound(entries, behind, self._warned()))
         return kept
+
+    def _warned(self) -> dict[str, int]:
+        """Of late; a warning counts only for a little while."""
+        if not self._wary:
+            return {}
+        now = self._loop.time()
+        self._wary = {source: heard for source, heard in self._wary.items() if now < heard + WARY_SECONDS}
+        return {source: round((now - heard) * 1_000_000) for source, heard in self._wary.items()}
 
     async def hand_over(self, source: str, entries: Sequence[Entry]) -> Sequence[Kept]:
         async def work(tx: Transaction) -> list[Kept]:
@@ -192,9 +216,9 @@ class PostgresGathering:
         kept: list[Kept] = await self._write(work)
         return kept
 
-    async def report(self, source: str, done: int) -> Gather:
+    async def report(self, source: str, done: int, *, idle: bool = False) -> Gather:
         async def action(sql: Sql) -> Gather:
-            await sql.run(_REPORT, (source, done))
+            await sql.run(_REPORT, (source, done, idle))
             since = int((await sql.rows("SELECT gathering FROM head"))[0][0])
             return Gather(since, int((await sql.rows("SELECT count(*) FROM gathered"))[0][0]) if since else 0)
 

@@ -11,7 +11,7 @@ from storage import open_store, utc_now
 from storage.buses import open_bus
 from storage.errors import Unavailable
 from storage.gathering import Gathering
-from storage.postgres.gathering import BATCH, FORGOTTEN_AFTER, SILENT_FOR, SLOW_FOR, STARTING_FOR
+from storage.postgres.gathering import BATCH, FORGOTTEN_AFTER, GAP, SILENT_FOR, SLOW_FOR, STARTING_FOR
 from storage.protocol import WHOLE, Store
 from storage.record import Appended, Duplicate, Entry, Gathered, Spooled
 from storage.spool import open_spool
@@ -212,6 +212,53 @@ async def test_a_spool_is_waited_for(store: Store, gathering: Gathering, url: st
     assert await keys(store) == ([] if waits else ["a"])
 
 
+@pytest.mark.parametrize(
+    ("unlike", "waits"),
+    [
+        ("SELECT 1", False),
+        ("UPDATE spool SET warned_at = seen_at + 1 WHERE id = 'two'", True),
+        ("UPDATE spool SET steady_since = steady_since + 1 WHERE id = 'one'", True),
+        ("UPDATE spool SET idle = false WHERE id = 'two'", True),
+        ("UPDATE spool SET steady_since = 0", True),
+        ("UPDATE spool SET seen_at = seen_at - 1 WHERE id = 'one'", True),
+        ("UPDATE head SET server = (SELECT seen_at + 1 FROM spool WHERE id = 'two')", True),
+        ("UPDATE spool SET seen_at = (SELECT gathering + 1 FROM head) WHERE id = 'two'", True),
+    ],
+    ids=[
+        "gone",
+        "it was heard to spool",
+        "the other had a gap then",
+        "it had something",
+        "nobody knows",
+        "only just now",
+        "the server was started since",
+        "it has reported since",
+    ],
+)
+async def test_a_node_that_stands_still_by_itself_is_not_waited_for(gathering: Gathering, url: str, unlike: str, *, waits: bool) -> None:
+    await gathering.report(TWO, 0, idle=True)
+    await gathering.report(ONE, 0)
+    await gathering.hand_over(ONE, [ago(1, "a")])
+    await gathering.report(ONE, (await gathering.report(ONE, 0)).since)
+    other = f"UPDATE spool o SET steady_since = t.seen_at, seen_at = t.seen_at + {GAP} FROM spool t WHERE o.id = 'one' AND t.id = 'two'"  # noqa: S608
+    await run_sql(driver_url(url), other)
+    await run_sql(driver_url(url), unlike)
+    assert await gathering.merge() == (0 if waits else 1)
+
+
+async def test_reports_are_steady_until_there_is_a_gap(gathering: Gathering, url: str) -> None:
+    async def steady() -> bool:
+        await gathering.report(ONE, 0)
+        ((since, seen),) = await run_sql(driver_url(url), "SELECT steady_since, seen_at FROM spool")
+        return bool(since < seen)
+
+    assert [await steady(), await steady()] == [False, True]
+    await run_sql(driver_url(url), f"UPDATE spool SET seen_at = seen_at - {GAP}")  # noqa: S608
+    assert [await steady(), await steady()] == [False, True]
+    await run_sql(driver_url(url), "UPDATE spool SET steady_since = 0")
+    assert await steady() is False
+
+
 async def test_one_that_left_is_not_waited_for(gathering: Gathering) -> None:
     await gathering.report(ONE, 0)
     await gathering.report(TWO, 0)
@@ -302,11 +349,12 @@ async def test_who_hears_that_another_spools_gathers_for_a_while(url: str, tmp_p
 
         async def heard() -> bool:
             # Said again and again, as the line to the bus may only just be made.
-            one.warn()
+            one.warn(ONE)
             return await two.append([entry(f"{next(numbers)}")]) == [Gathered()]
 
         numbers = iter(range(1_000))
         await eventually(heard)
+        assert await run_sql(driver_url(url), "SELECT id, warned_at > 0 FROM spool ORDER BY id") == [(ONE, True), (TWO, False)]
         await both_done(two)
         await merged(two)
         assert (await two.report(TWO, 0)).since == 0
