@@ -252,7 +252,7 @@ class Outbox(Protocol):
         people's replies first, then the oldest accepted.
 
         At most one per conversation, and none while another of it is under way, or one of no lower priority waits for its retry. Of a
-        channel that is not ``known`` one comes too. Commit before calling.
+        channel that is not ``known`` (``slots`` are of known ones) one comes too. Commit before calling.
         """
 
     async def update(self, item: OutboxItem) -> None:

@@ -48,10 +48,13 @@ _BEGIN: Final = f"""
         WHEN (SELECT count(*) FROM spool WHERE seen_at > ?::bigint - {FORGOTTEN_AFTER}) > 1 THEN ?::bigint ELSE 0 END
     RETURNING gathering
 """
+#: Whatever a spool's node says counts: the first word after a gap begins anew.
+_STEADY: Final = f"""
+    CASE WHEN spool.steady_since > 0 AND excluded.seen_at < spool.seen_at + {GAP} THEN spool.steady_since ELSE excluded.seen_at END
+"""
 _REPORT: Final = f"""
     INSERT INTO spool (id, seen_at, done, idle, taken_at, steady_since) VALUES (?, {_NOW}, ?, ?, 0, {_NOW})
-    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = excluded.done, idle = excluded.idle, steady_since =
-        CASE WHEN spool.steady_since > 0 AND excluded.seen_at < spool.seen_at + {GAP} THEN spool.steady_since ELSE excluded.seen_at END
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = excluded.done, idle = excluded.idle, steady_since = {_STEADY}
 """
 #: A node that fell silent while another could reach this server, with an empty spool, and of which nobody has heard since that it spools:
 #: it has died, or stands still, and has nothing that anybody could wait for.
@@ -119,7 +122,8 @@ async def hand_over(sql: Sql, heads: Heads, source: str, entries: Sequence[Entry
     places = await _keep(sql, heads, entries, times)
     await sql.run(
         f"INSERT INTO spool (id, seen_at, done, taken_at, steady_since) VALUES (?, {_NOW}, 0, ?, {_NOW})"
-        " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = 0, taken_at = excluded.taken_at",
+        " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, done = 0, idle = false, taken_at = excluded.taken_at,"
+        f" steady_since = {_STEADY}",
         (source, latest),
     )
     return places
